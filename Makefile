@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow lint bench train eval clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) torch==2.13.0
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## file eight receipts with the bundled model, and show what it cost
+	$(BIN)/gesso demo
+
+test: $(VENV)/.installed-dev  ## the fast suite
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.installed-dev  ## the marked slow suites
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.installed-dev  ## our engine beside transformers' generate
+	$(BIN)/gesso bench
+
+train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, in runs/sketch
+	$(BIN)/python -m gesso.engine.training.train --out runs/sketch
+
+eval: $(VENV)/.installed  ## measure the bundled model on held-out documents and receipts
+	$(BIN)/python -m gesso.engine.training.evaluate
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,124 @@
+"""An agent: one Markdown file. Its front matter says what it may do, its body what it should do.
+
+---
+name: receipts
+description: Keeps a record of every receipt.
+triggers:
+  - folder: inbox
+    pattern: "*.txt"
+tools: [read_file, save_record]
+record:
+  company: {type: string, description: Company}
+  total: {type: number, description: Total}
+budget: {turns: 8, tokens: 20000, seconds: 300}
+model: sketch
+tool_choice: auto
+---
+Read the file, then save its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, SchemaError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .frontmatter import FrontMatter, read
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FolderTrigger(_Part):
+    """A file in `folder` (inside the project) whose name matches `pattern` starts a run."""
+
+    folder: str = Field(min_length=1)
+    pattern: str = "*"
+
+
+class Budget(_Part):
+    """What one run may take before it is stopped; looked at before each turn.
+
+    `tokens` counts prompt and output tokens of all turns, `seconds` the time of generations and
+    tool calls.
+    """
+
+    turns: int = Field(default=12, ge=1)
+    tokens: int = Field(default=200_000, ge=1)
+    seconds: float = Field(default=1800, gt=0)
+
+
+class Agent(_Part):
+    """`record` is the schema of each property of what `save_record` keeps; all are required."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    description: str = ""
+    triggers: Sequence[FolderTrigger] = ()
+    tools: Sequence[str] = ()
+    record: Mapping[str, Any] | None = Field(default=None, min_length=1)
+    budget: Budget = Budget()
+    model: str = "sketch"
+    tool_choice: str = "auto"
+    instructions: str = Field(min_length=1)
+
+    @property
+    def record_schema(self) -> dict[str, Any] | None:
+        if self.record is None:
+            return None
+        return {
+            "type": "object",
+            "properties": dict(self.record),
+            "required": list(self.record),
+            "additionalProperties": False,
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Agent:
+        """Read an agent's file, or raise `AgentFileError`."""
+        return cls.from_front_matter(read(Path(path)))
+
+    @classmethod
+    def from_front_matter(cls, front: FrontMatter) -> Agent:
+        if not front.body:
+            raise front.error((), "the instructions are missing: write them below the second ---")
+        if "instructions" in front.fields:
+            raise front.error(("instructions",), "belong below the second ---")
+        try:
+            agent = cls.model_validate(front.fields | {"instructions": front.body})
+        except ValidationError as error:
+            raise _complaint(front, error) from None
+        agent._check(front)
+        return agent
+
+    def _check(self, front: FrontMatter) -> None:
+        """What holds between fields."""
+        if "save_record" in self.tools and self.record is None:
+            raise front.error(("tools",), "save_record needs a `record:` with its properties")
+        if self.record is not None and "save_record" not in self.tools:
+            raise front.error(("record",), "is of no use without save_record among the tools")
+        if len(set(self.tools)) < len(self.tools):
+            raise front.error(("tools",), "a tool is named twice")
+        choices = ["auto", "required", "none", *self.tools]
+        if self.tool_choice not in choices:
+            raise front.error(("tool_choice",), f"must be one of {', '.join(choices)}")
+        for name, schema in (self.record or {}).items():
+            try:
+                Draft202012Validator.check_schema(schema)
+            except SchemaError as error:
+                raise front.error(("record", name, *error.absolute_path), error.message) from None
+
+
+def _complaint(front: FrontMatter, error: ValidationError) -> Exception:
+    first = error.errors()[0]
+    location, what = first["loc"], first["msg"]
+    if first["type"] == "extra_forbidden":
+        model = {"triggers": FolderTrigger, "budget": Budget}.get(str(location[0]), Agent)
+        known = [name for name in model.model_fields if name != "instructions"]
+        what = f"unknown field; known are {', '.join(known)}"
+    elif first["type"] == "missing":
+        what = "is missing"
+    return front.error(location, what)

@@ -1,0 +1,78 @@
+"""`gesso demo`: the bundled agent on the bundled receipts, through the real loop."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+BUNDLED = Path(__file__).parent.parent / "demo"
+BIGGER = "google/diffusiongemma-26B-A4B-it"
+
+Folder = Annotated[
+    Path | None, typer.Argument(metavar="[DIR]", help="Where to copy it; a new temporary folder.")
+]
+Model = Annotated[str, typer.Option(metavar="M", help="The model that reads the receipts.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) -> None:
+    """Read six receipts into a table of records, and show what it cost."""
+    from ..cost import cost_of
+    from ..runtime import Runtime
+    from .output import cost_json, log_to_standard_error, print_cost, print_json, print_table
+
+    log_to_standard_error(logging.WARNING)
+    project = folder or Path(tempfile.mkdtemp(prefix="gesso-demo-"))
+    for part in ("agents", "inbox"):
+        shutil.copytree(BUNDLED / part, project / part, dirs_exist_ok=True)
+    with Runtime(project, engine=model) as runtime:
+        (agent,) = (runtime.add(path) for path in sorted((project / "agents").glob("receipts.md")))
+        device = runtime.engine(model).device
+        documents = sorted((project / "inbox").glob("*.txt"))
+        queued = [(path, runtime.enqueue_document(agent.name, path)) for path in documents]
+        results: list[dict[str, Any]] = []
+        for path, run in queued:
+            ended = runtime.wait(run)
+            saved = runtime.store.records(run=run)
+            if not as_json:
+                typer.echo(f"{path.name}: {ended.reason or ended.state}", err=True)
+            results.append(
+                {
+                    "source": f"inbox/{path.name}",
+                    "state": ended.state,
+                    "reason": ended.reason,
+                    "records": [record.data for record in saved],
+                }
+            )
+        cost = cost_of(runtime.store.entries())
+    if as_json:
+        print_json(
+            {
+                "folder": str(project),
+                "model": model,
+                "device": device,
+                "documents": results,
+                "cost": cost_json(cost),
+            }
+        )
+    else:
+        fields = list(agent.record or {})
+        print_table(
+            "Records",
+            ("document", *fields),
+            [
+                (result["source"], *(record[field] for field in fields))
+                for result in results
+                for record in result["records"]
+            ],
+        )
+        print_cost(cost)
+        print(f"Model: {model} on {device}. A bigger one: gesso demo --model {BIGGER}")
+        print(f"The project: {project}. To keep it running: gesso up {project}")
+    if not all(result["records"] for result in results):
+        raise typer.Exit(1)

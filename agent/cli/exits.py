@@ -1,0 +1,33 @@
+"""How an error leaves the command line: its line and its exit code."""
+
+from __future__ import annotations
+
+from typer import TyperException
+
+from ..errors import AgentError, RunError
+
+FAILURE = 1
+BAD_INPUT = 2
+
+
+def exit_code(error: Exception) -> int | None:
+    """The code of an error that a user can cause, `None` of any other: that one is a bug."""
+    if isinstance(error, TyperException):
+        return error.exit_code
+    if isinstance(error, AgentError):
+        return FAILURE if isinstance(error, RunError) else BAD_INPUT
+    # Not above: these imports take time that `gesso --help` does not have.
+    from ...memory import StoreError
+    from ...tools import ToolError
+
+    if isinstance(error, StoreError | ToolError):
+        return FAILURE if isinstance(error, StoreError) else BAD_INPUT
+    from ...engine import EngineError
+
+    return BAD_INPUT if isinstance(error, EngineError) else None
+
+
+def message(error: Exception) -> str:
+    """One line."""
+    text = error.format_message() if isinstance(error, TyperException) else str(error)
+    return " ".join(text.split())

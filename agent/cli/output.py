@@ -1,0 +1,86 @@
+"""What the commands print: one JSON document, or tables and lines for people; and the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..cost import Cost
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
+    sys.stdout.write("\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A column whose values are all numbers is set to the right."""
+    cells = [list(row) for row in rows]
+    table = Table()
+    for n, column in enumerate(columns):
+        numbers = all(isinstance(row[n], int | float | Decimal) for row in cells)
+        table.add_column(column, justify="right" if numbers else "left")
+    for row in cells:
+        table.add_row(*["" if cell is None else str(cell) for cell in row])
+    console = Console(markup=False, highlight=False)
+    console.print(title, soft_wrap=True)
+    console.print(table)
+
+
+def print_cost(cost: Cost) -> None:
+    """What the work took here, and what the same tokens would have cost elsewhere."""
+    print_table(
+        "Here; tokens/s are output tokens over all seconds of generation",
+        ("model", "device", "turns", "prompt", "cached", "output", "seconds", "tokens/s"),
+        [
+            (
+                spent.model,
+                spent.device,
+                spent.turns,
+                spent.prompt_tokens,
+                spent.cached_tokens,
+                spent.output_tokens,
+                round(spent.seconds, 2),
+                round(spent.output_tokens_per_second or 0.0, 1),
+            )
+            for spent in cost.spent
+        ],
+    )
+    print_table(
+        f"The same tokens in the cloud, in US dollars ({cost.prices})",
+        ("provider", "model", "dollars"),
+        [(peer.provider, peer.name, f"{peer.dollars:.6f}") for peer in cost.peers],
+    )
+
+
+def cost_json(cost: Cost) -> dict[str, Any]:
+    return {
+        "runs": cost.runs,
+        "spent": [
+            asdict(spent) | {"output_tokens_per_second": spent.output_tokens_per_second}
+            for spent in cost.spent
+        ],
+        "peers": [asdict(peer) for peer in cost.peers],
+        "prices": cost.prices,
+    }
+
+
+def log_to_standard_error(level: int) -> None:
+    """Our own log from `level` on, that of the libraries from its warnings on."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+    )
+    logging.getLogger("gesso").setLevel(level)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value)

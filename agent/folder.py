@@ -1,0 +1,60 @@
+"""A folder that is watched: every file that is there, or comes, once it has stopped growing.
+
+Knows nothing of runs; a file that changes is given again, and whoever listens decides whether it
+is new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from watchfiles import watch
+
+SETTLE_MILLISECONDS = 400
+
+
+def settled_files(folder: Path, pattern: str, stop: threading.Event) -> Iterator[Path]:
+    """Until `stop` is set. A file has settled when its size and time were the same two looks
+    in a row."""
+    # The first look comes after the watch has begun, so that no file falls between the two.
+    pending: dict[Path, tuple[int, int] | None] | None = None
+    for changes in watch(
+        folder,
+        watch_filter=None,
+        debounce=SETTLE_MILLISECONDS,
+        rust_timeout=SETTLE_MILLISECONDS,
+        yield_on_timeout=True,
+        stop_event=stop,
+        recursive=False,
+        raise_interrupt=False,
+    ):
+        changed = {Path(name) for _, name in changes}
+        if pending is None:
+            pending = {}
+            changed |= set(folder.iterdir())
+        for path in sorted(changed):
+            if fnmatch(path.name, pattern) and not path.name.startswith("."):
+                pending[path] = None
+        for path, before in sorted(pending.items()):
+            now = _fingerprint(path)
+            if now is None:
+                del pending[path]
+            elif now == before:
+                del pending[path]
+                yield path
+            else:
+                pending[path] = now
+
+
+def _fingerprint(path: Path) -> tuple[int, int] | None:
+    """Size and time of a regular file, `None` of anything else."""
+    if not path.is_file():
+        return None
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns

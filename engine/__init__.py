@@ -1,0 +1,41 @@
+"""The model on a canvas: messages and a constraint in, text, tool calls and a usage record out.
+
+Knows nothing of agents, of tools that run, or of databases.
+"""
+
+from .constraint import Constraint, choice, json_schema, regex, tools
+from .engine import Engine, Event, load_engine
+from .errors import (
+    BudgetError,
+    CheckpointError,
+    ConstraintError,
+    ContextError,
+    EngineError,
+    RequestError,
+)
+from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
+
+__all__ = [
+    "BudgetError",
+    "CheckpointError",
+    "Commit",
+    "Constraint",
+    "ConstraintError",
+    "ContextError",
+    "Draft",
+    "Engine",
+    "EngineError",
+    "Event",
+    "Message",
+    "Request",
+    "RequestError",
+    "Result",
+    "ToolCall",
+    "ToolDeclaration",
+    "Usage",
+    "choice",
+    "json_schema",
+    "load_engine",
+    "regex",
+    "tools",
+]

@@ -1,0 +1,168 @@
+"""Constraints as users make them: a language, independent of any model.
+
+A constraint knows which texts it accepts, how it writes a value, and what value a text stands for.
+Against a checkpoint's vocabulary it becomes a token automaton (`automaton.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal as Fixed
+
+from ..errors import ConstraintError
+from ..request import ToolCall, ToolDeclaration
+from .pattern import parse_pattern
+from .regular import BYTES, Dfa, Expression, Literal, determinise, either
+from .schema import JSON_FORM, compile_schema
+from .toolcall import calls_language, parse_calls, render_calls
+
+Kind = Fixed["json_schema", "tools", "regex", "choice"]
+_WRITTEN_LIKE_A_CONTROL = re.compile(r'<\|[^<>|]+>|<[^<>|]+\|>|<\|"\|>')
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """A set of texts that an answer must be in.
+
+    `notes` say where the set is narrower than what was asked for.
+    """
+
+    kind: Kind
+    dfa: Dfa
+    notes: tuple[str, ...] = ()
+    _schema: Any = field(default=None, repr=False)
+
+    def accepts(self, text: str) -> bool:
+        """Whether the whole text is in the set; control tokens stand in it as they are written."""
+        state = self.dfa.run(self._symbols(text))
+        return state >= 0 and bool(self.dfa.final[state])
+
+    def render(self, value: Any) -> str:
+        """The canonical text of a value: properties in the schema's order, no white space.
+
+        Raises:
+            ConstraintError: the value is not one that the constraint allows.
+        """
+        if self.kind == "json_schema":
+            ordered = _ordered(value, self._schema, self._schema)
+            text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        elif self.kind == "tools":
+            text = value if isinstance(value, str) else render_calls(_as_calls(value))
+        else:
+            text = str(value)
+        if not self.accepts(text):
+            raise ConstraintError(f"not a value of this constraint: {text}")
+        return text
+
+    def parse(self, text: str) -> Any:
+        """The value of an accepted text: parsed JSON, a tuple of `ToolCall`s (none when the text
+        is free text), or the text itself."""
+        if self.kind == "json_schema":
+            return json.loads(text)
+        return parse_calls(text) if self.kind == "tools" else text
+
+    def describe(self) -> str | None:
+        """What a prompt should tell the model of this constraint: a JSON Schema as compact text."""
+        if self.kind != "json_schema":
+            return None
+        return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":"))
+
+    def _symbols(self, text: str) -> list[int]:
+        """Bytes, and the symbols of the control tokens that this language names."""
+        symbols: list[int] = []
+        at = 0
+        for match in _WRITTEN_LIKE_A_CONTROL.finditer(text):
+            if match[0] in self.dfa.controls:
+                symbols += text[at : match.start()].encode("utf-8", "surrogatepass")
+                symbols.append(BYTES + self.dfa.controls.index(match[0]))
+                at = match.end()
+        return symbols + list(text[at:].encode("utf-8", "surrogatepass"))
+
+
+def json_schema(schema: Mapping[str, Any]) -> Constraint:
+    """JSON texts that are valid against a schema (draft 2020-12).
+
+    Raises:
+        ConstraintError: a keyword is not supported, or nothing can satisfy the schema.
+    """
+    expression, notes = compile_schema(schema, JSON_FORM)
+    return _compiled("json_schema", expression, notes, schema)
+
+
+def tools(declarations: Sequence[ToolDeclaration], *, choice: str = "required") -> Constraint:
+    """Turns of tool calls: `choice` is `"auto"`, `"required"`, `"none"` or the name of a tool.
+
+    Raises:
+        ConstraintError: there is no such tool, or its parameters cannot be compiled.
+    """
+    return _compiled("tools", *calls_language(declarations, choice))
+
+
+def regex(pattern: str) -> Constraint:
+    """Texts that match a regular expression (ECMA) from end to end.
+
+    Raises:
+        ConstraintError: the pattern is not valid or not regular.
+    """
+    return _compiled("regex", parse_pattern(pattern, search=False))
+
+
+def choice(options: Sequence[str]) -> Constraint:
+    """One of several texts.
+
+    Raises:
+        ConstraintError: there is no option, or one is empty.
+    """
+    if not options or not all(options):
+        raise ConstraintError("a choice needs at least one option, and none may be empty")
+    return _compiled("choice", either(*(Literal(option) for option in options)))
+
+
+def _compiled(
+    kind: Kind, expression: Expression, notes: tuple[str, ...] = (), schema: Any = None
+) -> Constraint:
+    dfa = determinise(expression)
+    if dfa.is_empty:
+        raise ConstraintError("no text at all can satisfy this constraint")
+    return Constraint(kind, dfa, notes, schema)
+
+
+def _as_calls(value: Any) -> Sequence[ToolCall]:
+    return [value] if isinstance(value, ToolCall) else value
+
+
+def _ordered(value: Any, schema: Any, root: Any) -> Any:
+    """The value with every object's members in the order of the schema's properties."""
+    while isinstance(schema, Mapping) and "$ref" in schema:
+        target = root
+        for part in str(schema["$ref"]).removeprefix("#").split("/")[1:]:
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        schema = target
+    if not isinstance(schema, Mapping):
+        return value
+    if "anyOf" in schema:
+        return _first_that_fits(value, schema["anyOf"], root)
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        known = [name for name in properties if name in value]
+        others = [name for name in value if name not in properties]
+        return {
+            name: _ordered(value[name], properties.get(name, {}), root)
+            for name in [*known, *others]
+        }
+    if isinstance(value, (list, tuple)):
+        return [_ordered(item, schema.get("items", {}), root) for item in value]
+    return value
+
+
+def _first_that_fits(value: Any, options: Sequence[Any], root: Any) -> Any:
+    for option in options:
+        whole = {**option, "$defs": root.get("$defs", {}), "definitions": root.get("definitions", {})}
+        ordered = _ordered(value, option, root)
+        text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        if json_schema(whole).accepts(text):
+            return ordered
+    return value

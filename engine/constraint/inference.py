@@ -1,0 +1,287 @@
+"""Exact inference over one canvas, under one step's mean-field posterior.
+
+The denoiser gives log-probabilities `logp[L, V]`, position by position. Restricted to the words
+of an automaton this is a chain over its states, so the best word, joint samples and every
+token's posterior are found exactly by forward–backward and Viterbi (arXiv 2505.23061, 2607.07026).
+
+Edges are arrays, so every position is a few NumPy calls over all of them; only the positions are
+a loop. Everything is in the log domain with finite sentinels: a token that the model finds
+impossible weighs `FLOOR`, so a word of such tokens is still found when there is no other.
+
+Letters: L canvas, V vocabulary, C classes, Q states, E edges. The sink is state Q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import BudgetError
+from .automaton import TokenAutomaton
+
+Floats = NDArray[np.float64]
+FLOOR = -1e4
+"""The least log-probability of a token."""
+NEVER = -1e30
+"""The log-weight of what the automaton forbids."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """The most probable word: its tokens [L] (padding after its end), the state before each
+    position and after the last [L + 1], and how many positions are its own (its end token
+    included; L when the word goes on in the next canvas)."""
+
+    tokens: Tensor
+    states: Tensor
+    length: int
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The step's distribution given that the canvas is (the beginning of) a word.
+
+    `alpha` and `beta` are [L + 1, Q + 1], `log_z` the log-mass of all words, and `tokens` the
+    log-posterior [L, V] of every token at every position.
+    """
+
+    alpha: Floats
+    beta: Floats
+    log_z: float
+    tokens: Tensor
+
+
+def viterbi(
+    automaton: TokenAutomaton,
+    logp: Tensor,
+    start: int,
+    tokens_left: int,
+    *,
+    score_tail: bool,
+) -> Word:
+    """The most probable word of the language from state `start`.
+
+    `tokens_left` counts from the first position of this canvas to the end of the budget: a word
+    (with its end token) is found inside it or, where the budget goes beyond the canvas, can still
+    be finished within it. With `score_tail` the positions after the end weigh the model's
+    log-probability of padding; without, nothing.
+
+    Raises:
+        BudgetError: no word fits in `tokens_left`.
+    """
+    table = _table(logp)
+    weights = _class_maxima(automaton, table)
+    tail = _tail(automaton, table, score_tail=score_tail)
+    beta = _backward(automaton, weights, tail, tokens_left, start, np.maximum.reduceat)
+    length, state = len(table), start
+    tokens = np.full(length, automaton.pad)
+    states = np.full(length + 1, automaton.sink)
+    own = length
+    for place in range(length):
+        states[place] = state
+        if state == automaton.sink:
+            own = min(own, place)
+            continue
+        first, last = automaton.edge_starts[state], automaton.edge_starts[state + 1]
+        values = (
+            weights[place, automaton.edge_class[first:last]]
+            + beta[place + 1, automaton.target[first:last]]
+        )
+        edge = first + int(values.argmax())
+        tokens[place] = _best_member(automaton, table[place], int(automaton.edge_class[edge]))
+        state = int(automaton.target[edge])
+    states[length] = state
+    return Word(torch.from_numpy(tokens), torch.from_numpy(states), own)
+
+
+def posterior(
+    automaton: TokenAutomaton,
+    logp: Tensor,
+    start: int,
+    tokens_left: int,
+    *,
+    score_tail: bool,
+) -> Posterior:
+    """Forward–backward; see `viterbi` for the arguments and errors.
+
+    After the end a token's posterior is padding's alone when the tail is scored, and the model's
+    own when it is free.
+    """
+    table = _table(logp)
+    weights = _class_masses(automaton, table)
+    tail = _tail(automaton, table, score_tail=score_tail)
+    beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
+    alpha = _forward(automaton, weights, tail, start)
+    length = len(table)
+    log_z = float(beta[0, start])
+    order, firsts, classes = automaton.by_class
+    tokens = np.full(table.shape, NEVER)
+    for place in range(length):
+        values = (
+            alpha[place, automaton.source]
+            + weights[place, automaton.edge_class]
+            + beta[place + 1, automaton.target]
+        )[order]
+        by_class = np.full(automaton.classes, NEVER)
+        by_class[classes] = _logsumexp_at(values, firsts) - log_z
+        share = by_class - weights[place]
+        members = automaton.members
+        owner = automaton.token_class[members]
+        tokens[place, members] = np.maximum(share[owner] + table[place, members], NEVER)
+        sink = alpha[place, automaton.sink] + tail[place] + beta[place + 1, automaton.sink] - log_z
+        if score_tail:
+            pad = automaton.pad
+            tokens[place, pad] = np.logaddexp(tokens[place, pad], sink)
+        else:
+            tokens[place] = np.logaddexp(tokens[place], sink + table[place])
+    return Posterior(alpha, beta, log_z, torch.from_numpy(np.maximum(tokens, NEVER)))
+
+
+def sample(
+    automaton: TokenAutomaton,
+    logp: Tensor,
+    start: int,
+    tokens_left: int,
+    generator: torch.Generator,
+    *,
+    score_tail: bool,
+) -> Tensor:
+    """One joint sample [L] of the posterior: backward filtering, then a forward walk."""
+    table = _table(logp)
+    weights = _class_masses(automaton, table)
+    tail = _tail(automaton, table, score_tail=score_tail)
+    beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
+    uniforms = torch.rand(2 * len(table), generator=generator).tolist()
+    tokens, state = np.full(len(table), automaton.pad), start
+    for place in range(len(table)):
+        if state == automaton.sink:
+            break
+        first, last = automaton.edge_starts[state], automaton.edge_starts[state + 1]
+        edge_classes = automaton.edge_class[first:last]
+        values = weights[place, edge_classes] + beta[place + 1, automaton.target[first:last]]
+        edge = first + _drawn(values, uniforms[2 * place])
+        found = int(automaton.edge_class[edge])
+        begin, stop = automaton.class_starts[found], automaton.class_starts[found + 1]
+        members = automaton.members[begin:stop]
+        tokens[place] = members[_drawn(table[place, members], uniforms[2 * place + 1])]
+        state = int(automaton.target[edge])
+    return torch.from_numpy(tokens)
+
+
+def support(
+    automaton: TokenAutomaton, length: int, start: int, tokens_left: int
+) -> NDArray[np.bool_]:
+    """Which classes [L, C] can stand at a position of some word, whatever the weights."""
+    weights, tail = np.zeros((length, automaton.classes)), np.zeros(length)
+    beta = _backward(automaton, weights, tail, tokens_left, start, np.maximum.reduceat)
+    possible = np.zeros((length, automaton.classes), dtype=bool)
+    reached = np.zeros(automaton.sink + 1, dtype=bool)
+    reached[start] = True
+    for place in range(length):
+        alive = reached[automaton.source] & (beta[place + 1, automaton.target] > NEVER / 2)
+        possible[place, automaton.edge_class[alive]] = True
+        following = np.zeros_like(reached)
+        following[automaton.target[alive]] = True
+        following[automaton.sink] |= reached[automaton.sink]
+        reached = following
+    return possible
+
+
+def _table(logp: Tensor) -> Floats:
+    """Log-probabilities as float64 with a floor; what is not a number weighs the floor too."""
+    values = logp.detach().to("cpu", torch.float64).numpy()
+    return np.maximum(np.nan_to_num(values, nan=FLOOR, neginf=FLOOR), FLOOR)
+
+
+def _tail(automaton: TokenAutomaton, table: Floats, *, score_tail: bool) -> Floats:
+    """The weight [L] of a position after the end."""
+    return table[:, automaton.pad].copy() if score_tail else np.zeros(len(table))
+
+
+def _class_maxima(automaton: TokenAutomaton, table: Floats) -> Floats:
+    """The best member's weight of each class [L, C]."""
+    return np.maximum.reduceat(table[:, automaton.members], automaton.class_starts[:-1], axis=1)
+
+
+def _class_masses(automaton: TokenAutomaton, table: Floats) -> Floats:
+    """The log-mass of each class [L, C]."""
+    members, firsts = table[:, automaton.members], automaton.class_starts[:-1]
+    largest = np.maximum.reduceat(members, firsts, axis=1)
+    sizes = np.diff(automaton.class_starts)
+    members -= np.repeat(largest, sizes, axis=1)
+    return largest + np.log(np.add.reduceat(np.exp(members), firsts, axis=1))
+
+
+def _best_member(automaton: TokenAutomaton, row: Floats, found: int) -> int:
+    members = automaton.members[automaton.class_starts[found] : automaton.class_starts[found + 1]]
+    return int(members[row[members].argmax()])
+
+
+def _logsumexp_at(values: Floats, firsts: NDArray[np.int64]) -> Floats:
+    """Log-sum-exp of consecutive runs of values, each beginning at one of `firsts`."""
+    largest = np.maximum.reduceat(values, firsts)
+    sizes = np.diff(np.append(firsts, len(values)))
+    sums = np.add.reduceat(np.exp(values - np.repeat(largest, sizes)), firsts)
+    return largest + np.log(sums)
+
+
+def _boundary(automaton: TokenAutomaton, length: int, tokens_left: int) -> Floats:
+    """The weight [Q + 1] of the state after the canvas: only the sink where the budget ends in
+    it, else also every state whose fewest tokens (and an end token) fit in what is left."""
+    weight = np.full(automaton.sink + 1, NEVER)
+    weight[:-1][automaton.distance[:-1] + 1 <= tokens_left - length] = 0.0
+    weight[automaton.sink] = 0.0
+    return weight
+
+
+def _backward(
+    automaton: TokenAutomaton,
+    weights: Floats,
+    tail: Floats,
+    tokens_left: int,
+    start: int,
+    reduce_at: object,
+) -> Floats:
+    """beta [L + 1, Q + 1]: the weight of all (or the best of) the ways on from a state."""
+    assert callable(reduce_at)
+    length = len(weights)
+    beta = np.empty((length + 1, automaton.sink + 1))
+    beta[length] = _boundary(automaton, length, tokens_left)
+    firsts = automaton.edge_starts[:-2]
+    for place in range(length - 1, -1, -1):
+        if place == tokens_left - 1:
+            beta[place + 1, :-1] = NEVER
+        values = weights[place, automaton.edge_class] + beta[place + 1, automaton.target]
+        beta[place, :-1] = np.maximum(reduce_at(values, firsts), NEVER)
+        beta[place, -1] = tail[place] + beta[place + 1, -1]
+    if start != automaton.sink and beta[0, start] <= NEVER / 2:
+        needed = int(automaton.distance[start]) + 1
+        raise BudgetError(
+            f"the shortest text that satisfies the constraint needs {needed} more tokens,"
+            f" {tokens_left} are left"
+        )
+    return beta
+
+
+def _forward(automaton: TokenAutomaton, weights: Floats, tail: Floats, start: int) -> Floats:
+    """alpha [L + 1, Q + 1]: the weight of all the ways to a state."""
+    alpha = np.full((len(weights) + 1, automaton.sink + 1), NEVER)
+    alpha[0, start] = 0.0
+    order, firsts, targets = automaton.by_target
+    for place in range(len(weights)):
+        values = alpha[place, automaton.source] + weights[place, automaton.edge_class]
+        arrived = np.maximum(_logsumexp_at(values[order], firsts), NEVER)
+        alpha[place + 1, targets] = arrived
+        stayed = max(alpha[place, -1] + tail[place], NEVER)
+        alpha[place + 1, -1] = np.logaddexp(alpha[place + 1, -1], stayed)
+    return alpha
+
+
+def _drawn(values: Floats, uniform: float) -> int:
+    """An index drawn with the odds exp(values)."""
+    cumulative = np.cumsum(np.exp(values - values.max()))
+    return int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))

@@ -1,0 +1,315 @@
+"""The engine: a loaded checkpoint that turns requests into results, canvas after canvas.
+
+One turn at a time; a second caller waits. Everything runs on the calling thread, except that
+`stream` bridges the same generator to asyncio from a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checkpoint import load_weights, locate
+from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
+from .constraint import Constraint, TokenAutomaton, compile_automaton, viterbi
+from .constraint import tools as tools_constraint
+from .errors import BudgetError, CheckpointError, ContextError, RequestError
+from .model import DiffusionGemma, KVCache
+from .prompt import ChatTemplate
+from .request import Commit, Draft, Request, Result, ToolCall, Usage
+from .sampler import Distribution, Noise, Reading, denoise
+from .tokenizer import Tokenizer
+
+Event = Draft | Commit | Result
+
+
+def load_engine(model: str | Path = "sketch", device: str = "auto", dtype: str = "auto") -> Engine:
+    """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id.
+
+    `device` is `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, …; `dtype` is `"auto"`
+    (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or corrupt.
+        RequestError: there is no such device or dtype.
+    """
+    folder = locate(model)
+    try:
+        cuda = torch.cuda.is_available()
+        place = torch.device(("cuda" if cuda else "cpu") if device == "auto" else device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RequestError(f"device {device!r} cannot be used here: {reason}") from None
+    if dtype == "auto":
+        dtype = "float32" if place.type == "cpu" else "bfloat16"
+    kinds = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+    if dtype not in kinds:
+        raise RequestError(f"dtype {dtype!r} is not one of auto, {', '.join(kinds)}")
+    config = read_config(folder / "config.json")
+    generation = read_generation_config(folder / "generation_config.json")
+    tokenizer = Tokenizer(
+        folder / "tokenizer.json",
+        vocab_size=config.text_config.vocab_size,
+        ends=tuple(generation.eos_token_id),
+        pad=generation.pad_token_id,
+    )
+    template = ChatTemplate(folder / "chat_template.jinja", bos_token=tokenizer.bos_token)
+    weights = load_weights(folder, config, kinds[dtype]).to(place)
+    name = str(model) if not Path(model).is_dir() else folder.name
+    return Engine(name, weights, config, generation, tokenizer, template)
+
+
+class Engine:
+    """A checkpoint, ready to write turns."""
+
+    def __init__(
+        self,
+        name: str,
+        model: DiffusionGemma,
+        config: ModelConfig,
+        generation: GenerationConfig,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.config = config
+        self.generation = generation
+        self.tokenizer = tokenizer
+        self.template = template
+        self._turn = threading.Lock()
+
+    @property
+    def device(self) -> str:
+        """Where the weights are, as torch names it."""
+        return str(self.model.device)
+
+    @property
+    def context_length(self) -> int:
+        """Prompt and answer together, in tokens."""
+        return self.config.text_config.max_position_embeddings
+
+    def generate(self, request: Request, *, constrained: bool = True) -> Result:
+        """Write one turn. With `constrained` off, the prompt is the same but nothing holds the
+        answer to the constraint: what measurements compare with; `text` is then the raw answer.
+
+        Raises:
+            RequestError: the request contradicts itself, or the template refuses it.
+            ContextError: the prompt leaves no room for an answer.
+            BudgetError: `max_tokens` is too small for the constraint's shortest text.
+            ConstraintError: the tools' schemas cannot be compiled.
+        """
+        for event in self._write(request, constrained=constrained):
+            if isinstance(event, Result):
+                return event
+        raise AssertionError("a turn always ends with its result")
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """The same turn as it comes into focus: drafts, commits and, last, the result."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
+        cancelled = threading.Event()
+
+        def work() -> None:
+            try:
+                for event in self._write(request):
+                    if cancelled.is_set():
+                        return
+                    loop.call_soon_threadsafe(queue.put_nowait, event)
+                loop.call_soon_threadsafe(queue.put_nowait, None)
+            except BaseException as error:  # crosses to the waiting task, which raises it
+                loop.call_soon_threadsafe(queue.put_nowait, error)
+
+        worker = asyncio.create_task(asyncio.to_thread(work))
+        try:
+            while (event := await queue.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            cancelled.set()
+            await worker
+
+    def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
+        plan = _Plan.of(self, request, constrained=constrained)
+        with self._turn, torch.inference_mode():
+            yield from self._turn_events(plan)
+
+    def _turn_events(self, plan: _Plan) -> Iterator[Event]:
+        clock = _Clock()
+        cache = self.model.new_cache()
+        with clock.prefill():
+            self._encode(plan.prompt, cache)
+        noise = Noise(plan.seed, self.config.text_config.vocab_size, self.model.device)
+        guide = plan.guide(self)
+        written: list[int] = []
+        canvases = steps = 0
+        ended = False
+        while not ended and len(written) < plan.max_tokens:
+            canvases += 1
+            left = plan.max_tokens - len(written)
+            if guide:
+                guide.tokens_left = left
+            reading = Reading(torch.empty(0), 0)
+            with clock.denoising():
+                process = denoise(
+                    self.model, cache, self.config.canvas_length, self.generation, noise, guide
+                )
+            while True:
+                with clock.denoising():
+                    step = next(process, None)
+                if step is None:
+                    break
+                steps += 1
+                reading = step.reading
+                visible, _ = self._cut(reading.tokens.tolist()[:left])
+                yield Draft(canvases, step.number, visible, self.tokenizer.decode(visible))
+            tokens = reading.tokens.tolist()
+            committed, ended = self._cut(tokens[:left])
+            written += committed
+            yield Commit(canvases, committed, self.tokenizer.decode(committed))
+            if guide:
+                guide.commit()
+            if not ended and len(written) < plan.max_tokens:
+                with clock.prefill():
+                    self._encode(tokens, cache)
+        usage = Usage(
+            prompt_tokens=len(plan.prompt),
+            output_tokens=len(written),
+            canvases=canvases,
+            denoising_steps=steps,
+            prefill_seconds=clock.prefill_seconds,
+            denoising_seconds=clock.denoising_seconds,
+        )
+        yield self._result(plan, written, ended, usage)
+
+    def _encode(self, tokens: Sequence[int], cache: KVCache) -> None:
+        self.model.encode(torch.tensor([tokens], device=self.model.device), cache)
+
+    def _cut(self, tokens: Sequence[int]) -> tuple[list[int], bool]:
+        """The tokens before the first one that ends the turn, and whether there is one."""
+        ends = self.tokenizer.vocabulary.ends
+        for position, token in enumerate(tokens):
+            if token in ends:
+                return list(tokens[:position]), True
+        return list(tokens), False
+
+    def _result(self, plan: _Plan, written: list[int], ended: bool, usage: Usage) -> Result:
+        text = self.tokenizer.decode(written)
+        parsed = plan.constraint.parse(text) if plan.constraint and ended else None
+        if plan.constraint is not None and plan.constraint.kind == "tools":
+            calls: tuple[ToolCall, ...] = tuple(parsed or ())
+            shown = "" if calls else text
+            reason = "tool_calls" if calls else ("stop" if ended else "length")
+            return Result(shown, None, calls, usage, reason)
+        return Result(text, parsed, (), usage, "stop" if ended else "length")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A request made ready: its prompt in tokens, its budget and its compiled constraint."""
+
+    prompt: list[int]
+    max_tokens: int
+    seed: int | None
+    constraint: Constraint | None
+    automaton: TokenAutomaton | None
+
+    @classmethod
+    def of(cls, engine: Engine, request: Request, *, constrained: bool) -> _Plan:
+        if request.tools and request.constraint is not None:
+            raise RequestError("a request has either tools or a constraint, not both")
+        if request.max_tokens is not None and request.max_tokens < 1:
+            raise RequestError(f"max_tokens must be at least 1, not {request.max_tokens}")
+        constraint = request.constraint
+        if request.tools and constrained:
+            constraint = tools_constraint(request.tools, choice=request.tool_choice)
+        prompt = engine.tokenizer.encode(engine.template.render(request))
+        room = engine.context_length - len(prompt)
+        if room < engine.config.canvas_length:
+            raise ContextError(
+                f"the prompt has {len(prompt)} tokens; {engine.name} reads at most"
+                f" {engine.context_length} with a canvas of {engine.config.canvas_length}:"
+                " shorten the document or use a model with a longer context"
+            )
+        whole_canvases = room // engine.config.canvas_length * engine.config.canvas_length
+        budget = min(request.max_tokens or whole_canvases, whole_canvases)
+        constraint = constraint if constrained else None
+        automaton = None
+        if constraint is not None:
+            automaton = compile_automaton(constraint, engine.tokenizer.vocabulary)
+            shortest = int(automaton.distance[automaton.start]) + 1
+            if shortest > budget:
+                raise BudgetError(
+                    f"the shortest answer has {shortest} tokens, the budget is {budget}"
+                )
+        return cls(prompt, budget, request.seed, constraint, automaton)
+
+    def guide(self, engine: Engine) -> _Projection | None:
+        """The projection of this turn's constraint, if there is one."""
+        if self.automaton is None:
+            return None
+        return _Projection(self.automaton, score_tail=engine.config.trained_tail)
+
+
+class _Projection:
+    """The disciplined policy: what a canvas reads as is the most probable word of the language
+    under the step's distribution; the dynamics are left to the model."""
+
+    def __init__(self, automaton: TokenAutomaton, *, score_tail: bool) -> None:
+        self._automaton = automaton
+        self._score_tail = score_tail
+        self._state = automaton.start
+        self._end_state = automaton.start
+        self.tokens_left = 0
+
+    def read(self, step: Distribution) -> Reading:
+        """The Viterbi word, and how many positions are its own."""
+        draft = viterbi(
+            self._automaton,
+            step.log_probabilities(),
+            self._state,
+            self.tokens_left,
+            score_tail=self._score_tail,
+        )
+        self._end_state = int(draft.states[-1])
+        return Reading(draft.tokens.to(step.argmax.device), draft.length)
+
+    def commit(self) -> None:
+        """Go on from where the last reading ended."""
+        self._state = self._end_state
+
+
+class _Clock:
+    """Seconds spent in each pass."""
+
+    def __init__(self) -> None:
+        self.prefill_seconds = 0.0
+        self.denoising_seconds = 0.0
+
+    def prefill(self) -> _Stopwatch:
+        return _Stopwatch(self, "prefill_seconds")
+
+    def denoising(self) -> _Stopwatch:
+        return _Stopwatch(self, "denoising_seconds")
+
+
+class _Stopwatch:
+    def __init__(self, clock: _Clock, name: str) -> None:
+        self._clock, self._name = clock, name
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: Any) -> None:
+        spent = time.perf_counter() - self._began
+        setattr(self._clock, self._name, getattr(self._clock, self._name) + spent)

@@ -1,0 +1,42 @@
+"""Everything that can go wrong in the engine room.
+
+    EngineError
+    ├── CheckpointError      a model folder is missing, incomplete or not what its config says
+    ├── RequestError         a request that this model cannot serve as it stands
+    │   ├── ContextError     prompt and answer do not fit in the model's context
+    │   └── BudgetError      `max_tokens` is too small for the shortest answer of the constraint
+    └── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
+"""
+
+
+class EngineError(Exception):
+    """Base class of the engine room's errors."""
+
+
+class CheckpointError(EngineError):
+    """A model folder is missing, incomplete, corrupt, or does not match its own configuration."""
+
+
+class RequestError(EngineError):
+    """A request that the loaded model cannot serve as it stands."""
+
+
+class ContextError(RequestError):
+    """Prompt and answer together are longer than the model's context."""
+
+
+class BudgetError(RequestError):
+    """`max_tokens` is too small for the shortest text that satisfies the constraint."""
+
+
+class ConstraintError(EngineError):
+    """A schema, tool declaration or pattern that cannot be compiled exactly.
+
+    `pointer` is the JSON pointer of the offending place (`""` is the whole document) and `keyword`
+    the JSON Schema keyword there, or `None` where no keyword is to blame.
+    """
+
+    def __init__(self, message: str, *, pointer: str = "", keyword: str | None = None) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+        self.keyword = keyword

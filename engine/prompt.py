@@ -1,0 +1,105 @@
+"""Messages, tools and a schema rendered to the text that the model reads.
+
+The text is made by the checkpoint's own `chat_template.jinja`, in a sandbox; the variables are
+those that `transformers` passes to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from .errors import CheckpointError, RequestError
+from .request import Message, Request, ToolDeclaration
+
+_SCHEMA_REQUEST = "Answer with JSON for this schema: "
+
+
+class ChatTemplate:
+    """A checkpoint's chat template."""
+
+    def __init__(self, file: Path, *, bos_token: str) -> None:
+        """
+        Raises:
+            CheckpointError: the file is missing or not a valid template.
+        """
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals["raise_exception"] = _refuse
+        environment.filters["tojson"] = _to_json
+        try:
+            self._template = environment.from_string(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(f"{file.parent}: there is no {file.name} in this folder") from None
+        except TemplateError as error:
+            raise CheckpointError(f"{file}: not a valid chat template ({error})") from None
+        self._bos_token = bos_token
+
+    def render(self, request: Request) -> str:
+        """The prompt's text, ending where the model's answer begins.
+
+        A JSON Schema constraint is told to the model in the system turn, for templates have no
+        place of their own for it.
+
+        Raises:
+            RequestError: the template refuses these messages or tools.
+        """
+        messages = [_message(message) for message in request.messages]
+        schema = request.constraint.describe() if request.constraint else None
+        if schema is not None:
+            messages = _with_system_line(messages, _SCHEMA_REQUEST + schema)
+        try:
+            return self._template.render(
+                messages=messages,
+                tools=[_declaration(tool) for tool in request.tools] or None,
+                bos_token=self._bos_token,
+                add_generation_prompt=True,
+                enable_thinking=False,
+            )
+        except TemplateError as error:
+            raise RequestError(f"the chat template refuses this conversation: {error}") from None
+
+
+def _message(message: Message) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name:
+        rendered["name"] = message.name
+    if message.tool_calls:
+        rendered["tool_calls"] = [
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return rendered
+
+
+def _declaration(tool: ToolDeclaration) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+        },
+    }
+
+
+def _with_system_line(messages: Sequence[dict[str, Any]], line: str) -> list[dict[str, Any]]:
+    """The messages with a line added to the system turn, which is made where there is none."""
+    if messages and messages[0]["role"] == "system":
+        content = f"{messages[0]['content'].rstrip()}\n{line}"
+        return [{**messages[0], "content": content}, *messages[1:]]
+    return [{"role": "system", "content": line}, *messages]
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)

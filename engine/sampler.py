@@ -1,0 +1,167 @@
+"""One canvas from noise to a committed reading: the entropy-bound sampler.
+
+At every step the denoiser's distribution is tempered, the positions of least entropy are accepted
+within a bound, and the rest is drawn anew (arXiv 2505.24857; the reference is
+`generation_diffusion_gemma.py` in `transformers`). A *guide* may read each step's distribution:
+it says what the canvas reads as, and which positions count for stopping. It never touches the
+dynamics, which follow the model's own distribution.
+
+All randomness comes from a `Noise`, so a run is repeatable and can be compared, draw by draw,
+with another implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .config import GenerationConfig
+from .model import DiffusionGemma, KVCache
+
+
+class Noise:
+    """A seeded source of the sampler's random numbers."""
+
+    def __init__(self, seed: int | None, vocab_size: int, device: torch.device) -> None:
+        self._generator = torch.Generator(device=device)
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
+        self._vocab_size = vocab_size
+        self._device = device
+
+    def tokens(self, length: int) -> Tensor:
+        """Uniform tokens [L] of the whole vocabulary."""
+        return torch.randint(
+            self._vocab_size, (length,), generator=self._generator, device=self._device
+        )
+
+    def uniforms(self, length: int) -> Tensor:
+        """Uniform numbers [L] in [0, 1), float32."""
+        return torch.rand(length, generator=self._generator, device=self._device)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One step's tempered distribution over a canvas."""
+
+    scaled: Tensor  # [L, V] logits over temperature
+    probabilities: Tensor  # [L, V]
+    normaliser: Tensor  # [L] log-sum-exp of `scaled`
+    entropy: Tensor  # [L] in nats
+    argmax: Tensor  # [L]
+
+    def log_probabilities(self) -> Tensor:
+        """[L, V]; the whole table, for whoever needs it."""
+        return self.scaled - self.normaliser[:, None]
+
+
+def temper(logits: Tensor, temperature: float) -> Distribution:
+    """Read raw logits [L, V] at a temperature; the logits' storage is reused."""
+    scaled = logits.div_(temperature)
+    largest, argmax = scaled.max(dim=-1)
+    probabilities = scaled.softmax(dim=-1)
+    normaliser = largest - probabilities.gather(1, argmax[:, None])[:, 0].log()
+    expected = torch.linalg.vecdot(probabilities, scaled)
+    return Distribution(scaled, probabilities, normaliser, normaliser - expected, argmax)
+
+
+def accept(entropy: Tensor, bound: float) -> Tensor:
+    """Which of [L] positions are accepted: those of least entropy whose joint mutual information
+    is bounded by `bound` (arXiv 2505.24857, equation 6)."""
+    ascending, order = entropy.sort()
+    chosen = ascending.cumsum(0) - ascending <= bound
+    return torch.zeros_like(chosen).scatter(0, order, chosen)
+
+
+def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    """One token of each row of [N, V], by inverting the cumulative distribution at `uniforms`."""
+    cumulative = probabilities.cumsum(dim=-1)
+    targets = uniforms[:, None] * cumulative[:, -1:]
+    drawn = torch.searchsorted(cumulative, targets, right=True)[:, 0]
+    return drawn.clamp(max=probabilities.shape[-1] - 1)
+
+
+class Guide(Protocol):
+    """Reads a step's distribution under a constraint."""
+
+    def read(self, step: Distribution) -> Reading:
+        """The canvas as the constraint lets it read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a canvas reads as: its tokens [L], and how many of them count (the word's own)."""
+
+    tokens: Tensor
+    length: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A canvas after one denoising step."""
+
+    number: int
+    canvas: Tensor  # [L] what the next step starts from
+    argmax: Tensor  # [L]
+    accepted: Tensor  # [L] bool
+    entropy: Tensor  # [L]
+    reading: Reading
+    finished: bool
+
+
+def denoise(
+    model: DiffusionGemma,
+    cache: KVCache,
+    length: int,
+    config: GenerationConfig,
+    noise: Noise,
+    guide: Guide | None = None,
+) -> Iterator[Step]:
+    """Denoise one canvas behind the cached prefix, yielding every step; the last one's reading is
+    what there is to commit.
+
+    Stops when reading and argmax have been the same for `stability_threshold` steps and the mean
+    entropy is under `confidence_threshold`, both over the reading's own positions.
+    """
+    canvas = noise.tokens(length)
+    soft: Tensor | None = None
+    history: list[tuple[Tensor, Tensor]] = []
+    for number in range(1, config.max_denoising_steps + 1):
+        remaining = config.max_denoising_steps - number + 1
+        share = remaining / config.max_denoising_steps
+        temperature = config.t_min + (config.t_max - config.t_min) * share
+        step = temper(model.denoise(canvas[None], cache, soft)[0], temperature)
+        accepted = accept(step.entropy, config.sampler_config.entropy_bound)
+        uniforms = noise.uniforms(length)
+        rows = accepted.nonzero()[:, 0]
+        canvas = noise.tokens(length)
+        canvas[rows] = draw(step.probabilities[rows], uniforms[rows])
+        soft = model.soften(step.probabilities)[None]
+
+        reading = guide.read(step) if guide else Reading(step.argmax, length)
+        stable = len(history) == config.stability_threshold and all(
+            _same(reading, step.argmax, *earlier) for earlier in history
+        )
+        history = [*history, (reading.tokens, step.argmax)][-config.stability_threshold :]
+        if config.stability_threshold == 0:
+            history = []
+        confident = step.entropy[: reading.length].mean() < config.confidence_threshold
+        finished = bool(stable and confident)
+        yield Step(number, canvas, step.argmax, accepted, step.entropy, reading, finished)
+        if finished:
+            return
+
+
+def _same(reading: Reading, argmax: Tensor, tokens: Tensor, earlier_argmax: Tensor) -> bool:
+    """Whether reading and argmax agree with an earlier step's over the reading's positions."""
+    length = reading.length
+    return torch.equal(reading.tokens[:length], tokens[:length]) and torch.equal(
+        argmax[:length], earlier_argmax[:length]
+    )

@@ -1,0 +1,23 @@
+"""The memory room: what outlives a run, in one SQLite store, and how it is searched."""
+
+from .database import use_wal
+from .errors import StoreError, StoreLockedError, StoreOpenError, StoreVersionError
+from .memory import Memory
+from .rows import Fact, LedgerEntry, Record, Run, RunState, StoredMessage
+from .store import Store
+
+__all__ = [
+    "Fact",
+    "LedgerEntry",
+    "Memory",
+    "Record",
+    "Run",
+    "RunState",
+    "Store",
+    "StoreError",
+    "StoreLockedError",
+    "StoreOpenError",
+    "StoreVersionError",
+    "StoredMessage",
+    "use_wal",
+]

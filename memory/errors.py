@@ -1,0 +1,23 @@
+"""Everything that can go wrong in the memory room.
+
+StoreError
+├── StoreOpenError      the file cannot be opened, or is not a gesso store
+├── StoreVersionError   the store was written by a newer gesso than this one
+└── StoreLockedError    another process held the store's write lock for too long
+"""
+
+
+class StoreError(Exception):
+    """Base class of the memory room's errors."""
+
+
+class StoreOpenError(StoreError):
+    """The store's file cannot be opened, or is not a gesso store."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer gesso than this one."""
+
+
+class StoreLockedError(StoreError):
+    """Another process held the store's write lock for longer than the busy timeout."""

@@ -1,0 +1,92 @@
+"""The store's tables, as the code reads and writes them.
+
+What is on disk is made by `migrations/`; a test holds the two together. Times are seconds since
+the epoch, in UTC. Every row that a durable step writes has a key of its own, so that a step that
+runs twice writes once. `facts_index` (FTS5) follows `facts` by triggers and is no table of ours.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("trigger", String, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("queued", Float, nullable=False),
+    Column("started", Float),
+    Column("ended", Float),
+    Column("reason", Text),
+    Index("runs_by_state", "state", "queued"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("tool_calls", JSON, nullable=False),
+    Column("name", String),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("agent", String, nullable=False),
+    Column("source", String),
+    Column("data", JSON, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("records_by_agent", "agent", "at"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("agent", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("canvases", Integer, nullable=False),
+    Column("denoising_steps", Integer, nullable=False),
+    Column("prefill_seconds", Float, nullable=False),
+    Column("denoising_seconds", Float, nullable=False),
+    Index("ledger_by_run", "run"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("source", String, nullable=False),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("text", "source", name="facts_once"),
+)

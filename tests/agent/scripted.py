@@ -1,0 +1,53 @@
+"""An engine that says what it was told to: turn by turn, whatever the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from gesso.engine import Engine, Request, Result, ToolCall, Usage
+
+USAGE = Usage(
+    prompt_tokens=100,
+    cached_tokens=40,
+    output_tokens=20,
+    canvases=1,
+    denoising_steps=9,
+    prefill_seconds=0.25,
+    denoising_seconds=0.5,
+)
+
+
+def calls(*named: tuple[str, dict[str, Any]], usage: Usage = USAGE) -> Result:
+    made = [ToolCall(name, arguments) for name, arguments in named]
+    return Result("", tool_calls=made, usage=usage, finish_reason="tool_calls")
+
+
+def says(text: str, usage: Usage = USAGE) -> Result:
+    return Result(text, usage=usage)
+
+
+class ScriptedEngine:
+    """The turn is chosen by how many assistant messages there are, so that a new process picks
+    up where the last one was. A turn may be a function of the request, and may raise."""
+
+    name = "scripted"
+    device = "cpu"
+    context_length = 4096
+
+    def __init__(self, turns: Sequence[Result | Callable[[Request], Result]]) -> None:
+        self.turns = turns
+        self.requests: list[Request] = []
+
+    def generate(self, request: Request) -> Result:
+        self.requests.append(request)
+        turn = self.turns[sum(message.role == "assistant" for message in request.messages)]
+        return turn if isinstance(turn, Result) else turn(request)
+
+
+def engine(*turns: Result | Callable[[Request], Result]) -> Engine:
+    return cast(Engine, ScriptedEngine(turns))
+
+
+def requests(scripted: Engine) -> list[Request]:
+    return cast(ScriptedEngine, scripted).requests

@@ -1,0 +1,143 @@
+"""Agent files: what they may say, and the one line that a broken one gets."""
+
+from pathlib import Path
+
+import pytest
+from gesso.agent import Agent, AgentError, Runtime
+from scripted import engine, says
+
+WHOLE = """\
+---
+name: receipts
+description: Keeps a record of every receipt.
+triggers:
+  - folder: inbox
+    pattern: "*.txt"
+tools: [read_file, save_record]
+record:
+  company: {type: string, description: Company}
+  total: {type: number}
+budget: {turns: 6, tokens: 900, seconds: 2.5}
+model: sketch
+tool_choice: required
+---
+
+Read the file.
+---
+Then save its record.
+"""
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "receipts.md"
+    path.write_text(WHOLE)
+    agent = Agent.load(path)
+    assert agent.name == "receipts"
+    assert agent.instructions == "Read the file.\n---\nThen save its record."
+    assert [(t.folder, t.pattern) for t in agent.triggers] == [("inbox", "*.txt")]
+    assert (agent.budget.turns, agent.budget.tokens, agent.budget.seconds) == (6, 900, 2.5)
+    assert agent.record_schema == {
+        "type": "object",
+        "properties": {
+            "company": {"type": "string", "description": "Company"},
+            "total": {"type": "number"},
+        },
+        "required": ["company", "total"],
+        "additionalProperties": False,
+    }
+    assert Agent.model_validate(agent.model_dump(mode="json")) == agent
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ":1: an agent's file begins with a line of ---, then YAML"),
+        ("---\nname: a\n", ":1: the front matter is not closed by a line of ---"),
+        ("---\nname: a\n---\n", ":2: the instructions are missing: write them below"),
+        ("---\n- a\n---\nGo.", ":2: the front matter is no list of `field: value`"),
+        ("---\nname: a\ntools: [b\n---\nGo.", ":3: expected ',' or ']', but got"),
+        ("---\ndescription: a\n---\nGo.", ":2: name: is missing"),
+        ("---\nname: A b\n---\nGo.", ":2: name: String should match pattern"),
+        ("---\nname: a\ncolour: red\n---\nGo.", ":3: colour: unknown field; known are name,"),
+        ("---\nname: a\nname: b\n---\nGo.", ":3: name: stands here twice"),
+        (
+            "---\nname: a\nbudget:\n  tokens: 9\n  turns: 0\n---\nGo.",
+            ":5: budget.turns: Input should be greater than or equal to 1",
+        ),
+        (
+            "---\nname: a\nbudget:\n  money: 1\n---\nGo.",
+            ":4: budget.money: unknown field; known are turns, tokens, seconds",
+        ),
+        (
+            "---\nname: a\ntriggers:\n  - folder: in\n  - patern: x\n---\nGo.",
+            ":5: triggers.1.folder: is missing",
+        ),
+        (
+            "---\nname: a\ntools: [save_record]\n---\nGo.",
+            ":3: tools: save_record needs a `record:` with its properties",
+        ),
+        (
+            "---\nname: a\nrecord: {b: {}}\n---\nGo.",
+            ":3: record: is of no use without save_record",
+        ),
+        (
+            "---\nname: a\ntools: [save_record]\nrecord:\n  b: {type: txt}\n---\nGo.",
+            ":5: record.b.type: 'txt' is not valid under any of the given schemas",
+        ),
+        (
+            "---\nname: a\ntools: [read_file]\ntool_choice: always\n---\nGo.",
+            ":4: tool_choice: must be one of auto, required, none, read_file",
+        ),
+        ("---\nname: a\ninstructions: b\n---\nGo.", ":3: instructions: belong below"),
+    ],
+)
+def test_a_broken_file_names_its_line_and_field(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "broken.md"
+    path.write_text(text)
+    with pytest.raises(AgentError) as caught:
+        Agent.load(path)
+    assert str(caught.value).startswith(f"{path}{line}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match=r"none\.md: No such file or directory"):
+        Agent.load(tmp_path / "none.md")
+
+
+@pytest.mark.parametrize(
+    ("front", "line"),
+    [
+        (
+            "name: a\ntools: [read_file, fly]",
+            ":3: tools.1: unknown tool fly; known are list_files, read_file, save_record",
+        ),
+        (
+            "name: a\ntools: [save_record]\nrecord:\n  b: {not: {type: string}}",
+            ":5: record.b: ",
+        ),
+        ("name: a\ntriggers: [{folder: out}]", ":3: triggers.0.folder: "),
+        (
+            "name: a\ntriggers: [{folder: ../x}]",
+            ":3: triggers.0.folder: ../x: outside the workspace",
+        ),
+    ],
+)
+def test_a_runtime_refuses_what_could_not_run(project: Path, front: str, line: str) -> None:
+    path = project / "agents" / "clerk.md"
+    path.write_text(f"---\n{front}\n---\nGo.")
+    with (
+        Runtime(project, engine=engine(says("ok")), listen=False) as runtime,
+        pytest.raises(AgentError) as caught,
+    ):
+        runtime.load()
+    assert str(caught.value).startswith(f"{path}{line}")
+
+
+def test_two_agents_of_one_name_are_refused(project: Path) -> None:
+    (project / "agents" / "twin.md").write_text("---\nname: clerk\n---\nGo.")
+    with (
+        Runtime(project, engine=engine(says("ok")), listen=False) as runtime,
+        pytest.raises(AgentError, match=r"twin\.md:2: name: another agent is called clerk"),
+    ):
+        runtime.load()

@@ -1,0 +1,97 @@
+"""Files that land, and the runs they start: one each, over restarts."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from gesso.agent import Runtime
+from scripted import engine, requests, says
+
+FRONT = 'name: clerk\ntriggers: [{folder: inbox, pattern: "*.txt"}]'
+
+
+@contextmanager
+def watching(runtime: Runtime) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=runtime.watch, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def ended(runtime: Runtime) -> list[str]:
+    return [run.input for run in runtime.store.runs(state="done")]
+
+
+def test_a_file_starts_one_run_over_restarts(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent(FRONT)
+    inbox = project / "inbox"
+    (inbox / "there.txt").write_text("I was here first")
+    (inbox / "other.md").write_text("not a receipt")
+    (inbox / ".hidden.txt").write_text("nor this")
+    scripted = engine(says("ok"))
+    with Runtime(project, engine=scripted) as runtime:
+        runtime.load()
+        with watching(runtime):
+            wait_until(lambda: len(ended(runtime)) == 1)
+            (inbox / "landed.txt").write_text("I came later")
+            wait_until(lambda: len(ended(runtime)) == 2)
+    with Runtime(project, engine=scripted) as runtime:
+        runtime.load()
+        with watching(runtime):
+            (inbox / "landed.txt").touch()
+            (inbox / "last.txt").write_text("I came last")
+            wait_until(lambda: len(ended(runtime)) == 3)
+            (inbox / "last.txt").write_text("I have changed")
+            wait_until(lambda: len(ended(runtime)) == 4)
+        inputs = [run.input for run in runtime.store.runs()]
+    names = ["there.txt", "landed.txt", "last.txt", "last.txt"]
+    assert inputs == [f"New file: inbox/{name}" for name in names]
+    assert len(requests(scripted)) == 4
+
+
+def test_a_file_that_is_still_growing_is_left_alone(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent(FRONT)
+    with Runtime(project, engine=engine(says("ok")), listen=False) as runtime:
+        runtime.load()
+        with watching(runtime), (project / "inbox" / "slow.txt").open("w") as slow:
+            for n in range(15):
+                slow.write(f"line {n}\n")
+                slow.flush()
+                assert not runtime.store.runs()
+                time.sleep(0.1)
+            slow.close()
+            wait_until(lambda: len(runtime.store.runs()) == 1)
+
+
+def test_a_kill_between_store_and_queue_loses_no_file(
+    project: Path, write_agent: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_agent(FRONT)
+    path = project / "inbox" / "a.txt"
+    path.write_text("A")
+    scripted = engine(says("ok"))
+    with Runtime(project, engine=scripted) as runtime:
+        runtime.load()
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime._journal, "enqueue", lambda *_: None)
+            run = runtime.enqueue_document("clerk", path)
+        assert runtime.enqueue_document("clerk", path) == run
+        assert runtime.wait(run).state == "done"

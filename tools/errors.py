@@ -1,0 +1,33 @@
+"""Everything that can go wrong in the tools room.
+
+ToolError
+├── ToolDefinitionError   a function cannot be made into a tool, or two tools share a name
+├── UnknownToolError      a tool was asked for that nobody registered
+├── ArgumentError         the arguments of a call do not fit the tool's parameters
+├── WorkspaceError        a path leads out of the workspace, or to nothing readable in it
+└── ToolFailedError       the tool's own code raised something
+"""
+
+
+class ToolError(Exception):
+    """Base class of the tools room's errors. What a call raises is told to the model."""
+
+
+class ToolDefinitionError(ToolError):
+    """A function cannot be made into a tool, or two tools share a name."""
+
+
+class UnknownToolError(ToolError):
+    """A tool was asked for that nobody registered."""
+
+
+class ArgumentError(ToolError):
+    """The arguments of a call do not fit the tool's parameters."""
+
+
+class WorkspaceError(ToolError):
+    """A path leads out of the workspace, or to nothing that can be read in it."""
+
+
+class ToolFailedError(ToolError):
+    """The tool's own code raised something that is not a `ToolError`."""

@@ -1,0 +1,41 @@
+"""The tools by name, and an agent's selection of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .builtin import list_files, read_file, save_record
+from .errors import ToolDefinitionError, UnknownToolError
+from .tool import Tool
+
+
+class Registry:
+    """The built-in tools and those given. `save_record` is made for each agent, from its schema."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools = {built_in.name: built_in for built_in in (read_file, list_files)}
+        for added in tools:
+            if added.name in self.names:
+                raise ToolDefinitionError(f"two tools are called {added.name}; rename one")
+            self._tools[added.name] = added
+
+    @property
+    def names(self) -> list[str]:
+        return sorted([*self._tools, "save_record"])
+
+    def select(
+        self, names: Sequence[str], *, record: Mapping[str, Any] | None = None
+    ) -> list[Tool]:
+        """The named tools, in that order; `record` is the schema of what `save_record` keeps."""
+        chosen = []
+        for name in names:
+            if name == "save_record":
+                if record is None:
+                    raise ToolDefinitionError("save_record needs a record schema")
+                chosen.append(save_record(record))
+            elif name in self._tools:
+                chosen.append(self._tools[name])
+            else:
+                raise UnknownToolError(f"unknown tool {name}; known are {', '.join(self.names)}")
+        return chosen
