@@ -12,6 +12,7 @@ import traceback
 
 import typer
 
+from .bench import bench
 from .cost import cost
 from .demo import demo
 from .exits import exit_code, message
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, generate, cost):
+for command in (demo, run, up, generate, cost, bench):
     app.command()(command)
 
 

@@ -64,7 +64,7 @@ ROLES: dict[str, _Role] = {
     "company": _Role(
         ("Company", "From", "Vendor", "Seller", "Supplier", "Shop"),
         ("company", "vendor", "shop", "store", "merchant", "seller", "supplier"),
-        ("Name of the shop", "Name of the company", "Who sells", "Company name"),
+        ("Name of the shop", "Name of the company", "Who sells", "Company name", "Company"),
     ),
     "date": _Role(
         ("Date", "Invoice date", "Issued", "DATE", "Order date", "Dated"),
@@ -79,7 +79,7 @@ ROLES: dict[str, _Role] = {
     "total": _Role(
         ("Total", "TOTAL", "Grand total", "Amount due", "Total due", "TOTAL SALES", "Nett total"),
         ("total", "amount", "total_amount", "grand_total", "sum"),
-        ("Amount paid", "Total amount", "Amount to pay"),
+        ("Amount paid", "Total amount", "Amount to pay", "Total"),
         "number",
     ),
     "subtotal": _Role(
@@ -227,7 +227,9 @@ _SENTENCES = {
     "email": ("Write to {}.", "Answer to {}"),
 }
 _TOOLS = ("save_record", "save_record", "save_record", "save_receipt", "file_record", "log_entry")
-_TOOL_DESCRIPTIONS = ("Save the record", "Save the receipt", "Store one record", "File it")
+_TOOL_DESCRIPTIONS = (
+    *("Save the record", "Save the record.", "Save the receipt", "Store one record", "File it"),
+)
 _INSTRUCTIONS = (
     "Read each new file and save its record.",
     "Read the document and save its record.",
@@ -236,6 +238,7 @@ _INSTRUCTIONS = (
     "Copy the values from the document.",
     "Fill in the record from the document.",
     "Save what the document says.",
+    "Read the file, then save its record.",
 )
 
 
@@ -378,7 +381,8 @@ def _form(
     for role in body:
         lines.append(_entry(rng, role, texts[role], separator))
     if family.items:
-        lines += [_item(rng, words) for _ in range(rng.choice([0, 1, 1, 2, 2, 3]))]
+        most = 16 if family.headed and rng.random() < 0.12 else 3
+        lines += [_item(rng, words) for _ in range(rng.randint(0, most))]
     if rng.random() < 0.3:
         lines.append(rng.choice(_RULES))
     upper = rng.random() < 0.3
