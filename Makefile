@@ -27,6 +27,8 @@ test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed-dev
+	mkdir -p $(VENV)/typing/gesso
+	for room in agent engine memory tools; do ln -sfn $(CURDIR)/$$room $(VENV)/typing/gesso/$$room; done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright

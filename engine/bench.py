@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -90,7 +91,7 @@ def run_bench(
     with tempfile.TemporaryDirectory(prefix="gesso-bench-") as place:
         folder = Path(place)
         _write_checkpoint(folder, seed)
-        reference = DiffusionGemmaForBlockDiffusion.from_pretrained(folder).eval()
+        reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder).eval()
         config = read_config(folder / "config.json")
         model = load_weights(folder, config, torch.float32)
     torch.manual_seed(seed)
@@ -160,6 +161,7 @@ def _write_checkpoint(folder: Path, seed: int) -> None:
     )
 
     kinds = {"s": "sliding_attention", "f": "full_attention"}
+    full_layers: dict[str, Any] = {"global_head_dim": 128, "num_global_key_value_heads": 2}
     text = DiffusionGemmaTextConfig(
         vocab_size=VOCABULARY,
         hidden_size=512,
@@ -168,14 +170,13 @@ def _write_checkpoint(folder: Path, seed: int) -> None:
         num_attention_heads=8,
         num_key_value_heads=4,
         head_dim=64,
-        global_head_dim=128,
-        num_global_key_value_heads=2,
         num_experts=16,
         top_k_experts=4,
         moe_intermediate_size=320,
         sliding_window=512,
         max_position_embeddings=8192,
         layer_types=[kinds[kind] for kind in LAYERS],
+        **full_layers,
     )
     vision = Gemma4VisionConfig(
         hidden_size=16,

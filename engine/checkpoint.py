@@ -90,7 +90,7 @@ def _slots(model: DiffusionGemma) -> dict[str, _Slot]:
         conditioning.gate_up_proj.weight,
         conditioning.down_proj.weight,
     )
-    for index, layer in enumerate(model.layers):
+    for index, layer in enumerate(model.stack):
         prefix = f"model.decoder.layers.{index}."
         attention, start = layer.self_attn, 0
         groups = ["k", "v"] if attention.sliding else ["k"]
@@ -159,7 +159,9 @@ def _stored(folder: Path) -> Iterator[tuple[Path, str]]:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         try:
-            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            shards = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
         except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{index}: not a safetensors index ({error})") from None
         files = [folder / shard for shard in shards]

@@ -108,12 +108,12 @@ class GenerationConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    max_denoising_steps: int = Field(48, gt=0)
+    max_denoising_steps: int = Field(default=48, gt=0)
     sampler_config: EntropyBound = EntropyBound(entropy_bound=0.1)
-    t_min: float = Field(0.4, ge=0)
-    t_max: float = Field(0.8, gt=0)
-    stability_threshold: int = Field(1, ge=0)
-    confidence_threshold: float = Field(0.005, gt=0)
+    t_min: float = Field(default=0.4, ge=0)
+    t_max: float = Field(default=0.8, gt=0)
+    stability_threshold: int = Field(default=1, ge=0)
+    confidence_threshold: float = Field(default=0.005, gt=0)
     eos_token_id: list[int] = [1]
     pad_token_id: int = 0
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .checkpoint import load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
 from .constraint import Constraint, TokenAutomaton, compile_automaton, viterbi
 from .constraint import tools as tools_constraint
-from .errors import BudgetError, CheckpointError, ContextError, RequestError
+from .errors import BudgetError, ContextError, RequestError
 from .model import DiffusionGemma, KVCache
 from .prompt import ChatTemplate
 from .request import Commit, Draft, Request, Result, ToolCall, Usage
@@ -113,7 +112,7 @@ class Engine:
                 return event
         raise AssertionError("a turn always ends with its result")
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    async def stream(self, request: Request) -> AsyncGenerator[Event]:
         """The same turn as it comes into focus: drafts, commits and, last, the result."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()

@@ -1,11 +1,11 @@
 """Everything that can go wrong in the engine room.
 
-    EngineError
-    ├── CheckpointError      a model folder is missing, incomplete or not what its config says
-    ├── RequestError         a request that this model cannot serve as it stands
-    │   ├── ContextError     prompt and answer do not fit in the model's context
-    │   └── BudgetError      `max_tokens` is too small for the shortest answer of the constraint
-    └── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
+EngineError
+├── CheckpointError      a model folder is missing, incomplete or not what its config says
+├── RequestError         a request that this model cannot serve as it stands
+│   ├── ContextError     prompt and answer do not fit in the model's context
+│   └── BudgetError      `max_tokens` is too small for the shortest answer of the constraint
+└── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
 """
 
 

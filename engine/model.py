@@ -17,6 +17,7 @@ G key-value heads, K head width, V vocabulary, E experts, N = B * T.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -219,7 +220,7 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
         """[N, D] in, [N, D] out: tokens are sorted by expert, so each one's are contiguous."""
-        tokens, top_k = experts.shape
+        top_k = experts.shape[1]
         order = experts.flatten().argsort(stable=True)  # [N * top_k]
         rows = order // top_k
         counts = torch.bincount(experts.flatten(), minlength=len(self.gate_up_proj)).tolist()
@@ -307,6 +308,11 @@ class DiffusionGemma(nn.Module):
         }
 
     @property
+    def stack(self) -> list[Layer]:
+        """The layers, typed."""
+        return cast("list[Layer]", list(self.layers))
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.embed_tokens.weight.device
@@ -327,12 +333,10 @@ class DiffusionGemma(nn.Module):
         full = seen[None, :] <= positions[:, None]  # [T, P + T]
         sliding = full & (seen[None, :] > positions[:, None] - window)
         whole = start == 0
-        view = View(
-            cache, None if whole else full[None, None], sliding[None, None], causal=whole
-        )
+        view = View(cache, None if whole else full[None, None], sliding[None, None], causal=whole)
         rotary = self._rotary(positions[None].expand(batch, -1))
         x = self._embed(tokens)
-        for layer in self.layers:
+        for layer in self.stack:
             x = layer(x, rotary[layer.self_attn.sliding], view, layer.encoder_scalar)
         cache.length += count
         return self.norm(x)
@@ -365,7 +369,7 @@ class DiffusionGemma(nn.Module):
             view = View(cache, full[:, None, None], sliding[:, None, None])
         rotary = self._rotary(positions)
         x = self.self_conditioning(self._embed(canvas), soft_embeddings)
-        for layer in self.layers:
+        for layer in self.stack:
             x = layer(x, rotary[layer.self_attn.sliding], view, layer.denoiser_scalar)
         return self.logits(self.norm(x))
 

@@ -36,7 +36,9 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise CheckpointError(f"{file.parent}: there is no {file.name} in this folder") from None
+            raise CheckpointError(
+                f"{file.parent}: there is no {file.name} in this folder"
+            ) from None
         except TemplateError as error:
             raise CheckpointError(f"{file}: not a valid chat template ({error})") from None
         self._bos_token = bos_token

@@ -35,7 +35,9 @@ class Tokenizer:
             self._fast = FastTokenizer.from_str(text)
             self._data = json.loads(text)
         except FileNotFoundError:
-            raise CheckpointError(f"{file.parent}: there is no {file.name} in this folder") from None
+            raise CheckpointError(
+                f"{file.parent}: there is no {file.name} in this folder"
+            ) from None
         except Exception as error:  # `tokenizers` raises bare Exception
             raise CheckpointError(f"{file}: not a tokenizer file ({error})") from None
         if not self._data["model"].get("byte_fallback"):

@@ -42,7 +42,6 @@ def generate(
     if schema is not None and tools is not None:
         raise typer.BadParameter("give either --schema or --tools: a turn has one constraint")
     text = prompt if prompt_file is None else _read(prompt_file)
-    schema_value = None if schema is None else _read_json(schema)
     tools_value = [] if tools is None else _read_json(tools)
 
     from ...engine import Message, Request, json_schema, load_engine
@@ -51,7 +50,7 @@ def generate(
     request = Request(
         messages=[Message("user", text or "")],
         tools=_declarations(tools_value, tools),
-        constraint=None if schema is None else json_schema(schema_value),
+        constraint=None if schema is None else json_schema(_read_json(schema)),
         seed=seed,
         max_tokens=max_tokens,
     )

@@ -101,7 +101,7 @@ def compile_automaton(constraint: Constraint, vocabulary: Vocabulary) -> TokenAu
 def _lift(dfa: Dfa, vocabulary: Vocabulary) -> TokenAutomaton:
     moves = _token_moves(dfa, vocabulary)  # [Q, V]
     states = len(moves)
-    moves[np.ix_(np.flatnonzero(dfa.final), list(vocabulary.ends))] = states
+    moves[np.ix_(np.flatnonzero(dfa.final), np.array(vocabulary.ends))] = states
     distance = _distances(moves, dfa.final)
     if distance[dfa.start] < 0:
         raise ConstraintError("the vocabulary has no tokens that spell any text of this constraint")

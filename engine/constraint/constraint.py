@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal as Fixed
+from typing import Any
+from typing import Literal as Fixed
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
@@ -160,7 +161,11 @@ def _ordered(value: Any, schema: Any, root: Any) -> Any:
 
 def _first_that_fits(value: Any, options: Sequence[Any], root: Any) -> Any:
     for option in options:
-        whole = {**option, "$defs": root.get("$defs", {}), "definitions": root.get("definitions", {})}
+        whole = {
+            **option,
+            "$defs": root.get("$defs", {}),
+            "definitions": root.get("definitions", {}),
+        }
         ordered = _ordered(value, option, root)
         text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
         if json_schema(whole).accepts(text):

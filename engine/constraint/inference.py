@@ -13,6 +13,7 @@ Letters: L canvas, V vocabulary, C classes, Q states, E edges. The sink is state
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..errors import BudgetError
 from .automaton import TokenAutomaton
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 FLOOR = -1e4
 """The least log-probability of a token."""
 NEVER = -1e30
@@ -244,10 +246,9 @@ def _backward(
     tail: Floats,
     tokens_left: int,
     start: int,
-    reduce_at: object,
+    reduce_at: Callable[[Floats, Integers], Floats],
 ) -> Floats:
     """beta [L + 1, Q + 1]: the weight of all (or the best of) the ways on from a state."""
-    assert callable(reduce_at)
     length = len(weights)
     beta = np.empty((length + 1, automaton.sink + 1))
     beta[length] = _boundary(automaton, length, tokens_left)

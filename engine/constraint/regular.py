@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,13 @@ Ranges = tuple[tuple[int, int], ...]
 
 LAST_CODE_POINT = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
+_LENGTHS = (  # code points that UTF-8 spells in as many bytes
+    (0, 0x7F),
+    (0x80, 0x7FF),
+    (0x800, 0xD7FF),
+    (0xE000, 0xFFFF),
+    (0x10000, LAST_CODE_POINT),
+)
 BYTES = 256
 
 
@@ -44,7 +52,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Sequence_:
+class Concatenation:
     """One part after the other."""
 
     parts: tuple[Expression, ...]
@@ -74,13 +82,13 @@ class Both:
     second: Expression
 
 
-Expression = Literal | Characters | Control | Sequence_ | Either | Repeat | Both
-EMPTY = Sequence_(())
+Expression = Literal | Characters | Control | Concatenation | Either | Repeat | Both
+EMPTY = Concatenation(())
 
 
 def sequence(*parts: Expression) -> Expression:
     """Concatenation."""
-    return parts[0] if len(parts) == 1 else Sequence_(parts)
+    return parts[0] if len(parts) == 1 else Concatenation(parts)
 
 
 def either(*options: Expression) -> Expression:
@@ -168,7 +176,7 @@ def _controls(expression: Expression) -> Iterable[str]:
     match expression:
         case Control(name):
             yield name
-        case Sequence_(parts) | Either(parts):
+        case Concatenation(parts) | Either(parts):
             for part in parts:
                 yield from _controls(part)
         case Repeat(part):
@@ -208,7 +216,7 @@ class _Builder:
             case Control(name):
                 symbol = BYTES + self._controls.index(name)
                 self._edges[start].append((symbol, symbol, end))
-            case Sequence_(parts):
+            case Concatenation(parts):
                 for part in parts[:-1]:
                     middle = self._state()
                     self._add(part, start, middle)
@@ -238,9 +246,7 @@ class _Builder:
             start = middle
         self._edges[start].append((*steps[-1], end))
 
-    def _repeat(
-        self, part: Expression, least: int, most: int | None, start: int, end: int
-    ) -> None:
+    def _repeat(self, part: Expression, least: int, most: int | None, start: int, end: int) -> None:
         for _ in range(least):
             middle = self._state()
             self._add(part, start, middle)
@@ -300,7 +306,7 @@ class _Builder:
             edges = [edge for state in waiting[len(rows)] for edge in self._edges[state]]
             row: list[tuple[int, int, int]] = []
             cuts = sorted({edge[0] for edge in edges} | {edge[1] + 1 for edge in edges})
-            for low, after in zip(cuts, cuts[1:], strict=False):
+            for low, after in pairwise(cuts):
                 targets = {target for lo, hi, target in edges if lo <= low <= hi}
                 if targets:
                     subset = kernel(targets)
@@ -338,9 +344,7 @@ def _product(first: Dfa, second: Dfa) -> Dfa:
     return _trimmed(np.stack(rows), final, first.controls)
 
 
-def _trimmed(
-    table: NDArray[np.int32], final: NDArray[np.bool_], controls: tuple[str, ...]
-) -> Dfa:
+def _trimmed(table: NDArray[np.int32], final: NDArray[np.bool_], controls: tuple[str, ...]) -> Dfa:
     """Drop the states that reach no final state; all states are reachable, the start is 0."""
     sources, symbols = np.nonzero(table >= 0)
     pairs = np.unique(np.stack([table[sources, symbols], sources]), axis=1)
@@ -364,9 +368,7 @@ def _trimmed(
 def utf8_paths(low: int, high: int) -> list[list[tuple[int, int]]]:
     """Byte ranges that spell exactly the code points from `low` to `high` (surrogates excluded)."""
     paths: list[list[tuple[int, int]]] = []
-    for first, last in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF)) + (
-        (0x10000, LAST_CODE_POINT),
-    ):
+    for first, last in _LENGTHS:
         start, stop = max(low, first), min(high, last)
         if start <= stop:
             paths += _same_length_paths(chr(start).encode(), chr(stop).encode())

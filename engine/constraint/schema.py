@@ -22,13 +22,13 @@ from .regular import (
     ANY,
     Both,
     Characters,
+    Concatenation,
     Control,
     Either,
     Expression,
     Literal,
     Ranges,
     Repeat,
-    Sequence_,
     character_set,
     complement,
     either,
@@ -58,9 +58,7 @@ _INTEGER = sequence(
     optional(Literal("-")),
     either(
         Literal("0"),
-        sequence(
-            Characters(((49, 57),)), Repeat(Characters(((48, 57),)), 0, 14)
-        ),
+        sequence(Characters(((49, 57),)), Repeat(Characters(((48, 57),)), 0, 14)),
     ),
 )
 _DIGIT = Characters(((48, 57),))
@@ -142,7 +140,7 @@ def _json_literal(value: Any) -> Expression:
 
 def _native_literal(value: Any) -> Expression:
     if isinstance(value, str):
-        return Sequence_((_QUOTE, Literal(value), _QUOTE))
+        return Concatenation((_QUOTE, Literal(value), _QUOTE))
     return Literal(json.dumps(value))
 
 
@@ -213,9 +211,7 @@ class _Compiler:
             return self._literals(options, schema, pointer, "enum")
         return self._typed(schema, pointer, path)
 
-    def _typed(
-        self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]
-    ) -> Expression:
+    def _typed(self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]) -> Expression:
         kinds = schema.get("type", "object" if "properties" in schema else None)
         kinds = [kinds] if isinstance(kinds, str) else kinds
         if not kinds:
@@ -310,9 +306,7 @@ class _Compiler:
             body = Both(body, _spelled(other, self._form.spell))
         return sequence(self._form.quote, body, self._form.quote)
 
-    def _array(
-        self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]
-    ) -> Expression:
+    def _array(self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]) -> Expression:
         if "items" not in schema:
             raise _refused(pointer, "type", "an array needs `items`, yet")
         least = self._count(schema, "minItems", pointer, 0)
@@ -333,9 +327,7 @@ class _Compiler:
             return filled
         return either(filled, self._spaced(Literal("["), Literal("]")))
 
-    def _object(
-        self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]
-    ) -> Expression:
+    def _object(self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]) -> Expression:
         properties = schema.get("properties", {})
         if not isinstance(properties, Mapping):
             raise _refused(pointer, "properties", "must be an object")
@@ -373,7 +365,7 @@ class _Compiler:
             if required[index]:
                 break
         else:
-            options.append(Sequence_(()))
+            options.append(Concatenation(()))
         return either(*options)
 
     def _spaced(self, *parts: Expression, lead: bool = False) -> Expression:
@@ -405,9 +397,9 @@ def _spelled(language: Expression, spell: Callable[[Ranges], Expression]) -> Exp
         case Characters(ranges):
             return spell(ranges)
         case Literal(text):
-            return Sequence_(tuple(spell(((ord(one), ord(one)),)) for one in text))
-        case Sequence_(parts):
-            return Sequence_(tuple(_spelled(part, spell) for part in parts))
+            return Concatenation(tuple(spell(((ord(one), ord(one)),)) for one in text))
+        case Concatenation(parts):
+            return Concatenation(tuple(_spelled(part, spell) for part in parts))
         case Either(options):
             return Either(tuple(_spelled(option, spell) for option in options))
         case Repeat(part, least, most):

@@ -80,17 +80,13 @@ def _call_language(
         raise ConstraintError(
             f"tool {declaration.name}: {error}", pointer=place, keyword=error.keyword
         ) from None
-    call = sequence(
-        Control(_OPEN), Literal(f"call:{declaration.name}"), arguments, Control(_CLOSE)
-    )
+    call = sequence(Control(_OPEN), Literal(f"call:{declaration.name}"), arguments, Control(_CLOSE))
     return call, notes
 
 
 def render_calls(calls: Sequence[ToolCall]) -> str:
     """The turn's text for some calls."""
-    return "".join(
-        f"{_OPEN}call:{call.name}{_rendered(call.arguments)}{_CLOSE}" for call in calls
-    )
+    return "".join(f"{_OPEN}call:{call.name}{_rendered(call.arguments)}{_CLOSE}" for call in calls)
 
 
 def _rendered(value: Any) -> str:

@@ -395,7 +395,9 @@ def _form(
             lines.append(_entry(rng, role, money + words.amount(), separator))
     if family.headed and rng.random() < 0.45:
         lines.append(f"{rng.choice(['CASH', 'Cash', 'VISA', 'Paid'])}{separator}{words.amount()}")
-        lines.append(f"{rng.choice(['CHANGE', 'Change', 'Rounding'])}{separator}{words.amount(1.5)}")
+        lines.append(
+            f"{rng.choice(['CHANGE', 'Change', 'Rounding'])}{separator}{words.amount(1.5)}"
+        )
     if rng.random() < 0.3:
         lines.append(rng.choice(_FOOTERS))
     spaced = rng.random() < 0.15

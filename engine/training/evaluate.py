@@ -88,16 +88,12 @@ def measure(
     """Ask for every case (tool, instruction, document, expected values) and count."""
     score = Score()
     for tool, instruction, document, expected in cases:
-        found, steps, seconds = ask(
-            engine, tool, instruction, document, constrained=constrained
-        )
+        found, steps, seconds = ask(engine, tool, instruction, document, constrained=constrained)
         score.records += 1
         score.steps.append(steps)
         score.seconds.append(seconds)
         score.valid += found is not None
-        right = {
-            name for name, value in expected.items() if found and same(found.get(name), value)
-        }
+        right = {name for name, value in expected.items() if found and same(found.get(name), value)}
         for name in expected:
             score.expected[name] += 1
             score.exact[name] += name in right
@@ -168,7 +164,9 @@ def main() -> None:
         name: measure(engine, fitting, folded, constrained=constrained)
         for name, constrained in ways.items()
     }
-    print("\n" + table(f"{len(fitting)} of {len(cases)} real receipts that fit the context", scores))
+    print(
+        "\n" + table(f"{len(fitting)} of {len(cases)} real receipts that fit the context", scores)
+    )
     print("\n| | " + " | ".join(_RECEIPT.parameters["properties"]) + " |")
     print("|---" * (1 + len(_RECEIPT.parameters["properties"])) + "|")
     for name, score in scores.items():

@@ -35,7 +35,9 @@ class Turn:
     source: Example
 
 
-def turn(rng: random.Random, template: ChatTemplate, split: Split, kind: Kind | None = None) -> Turn:
+def turn(
+    rng: random.Random, template: ChatTemplate, split: Split, kind: Kind | None = None
+) -> Turn:
     """Draw one turn; the same generator state gives the same turn."""
     kind = kind or rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
     source = example(rng, split)
@@ -100,9 +102,7 @@ def _json_turn(rng: random.Random, template: ChatTemplate, source: Example) -> T
     described = schema_of(source, described=rng.random() < 0.4)
     schema = json.dumps(described, separators=(",", ":"), ensure_ascii=False)
     system = f"{source.instruction}\nAnswer with JSON for this schema: {schema}"
-    prompt = template.render(
-        Request([Message("system", system), Message("user", source.document)])
-    )
+    prompt = template.render(Request([Message("system", system), Message("user", source.document)]))
     fields = ",".join(
         f'"{field.name}":{_json_text(field.type, source.texts[field.name])}'
         for field in source.fields
@@ -111,7 +111,7 @@ def _json_turn(rng: random.Random, template: ChatTemplate, source: Example) -> T
 
 
 def native_call(source: Example) -> str:
-    """The record's call as the chat template writes it: bare keys, sorted, numbers as they stand."""
+    """The record's call as the chat template writes it; numbers as they stand in the document."""
     types = {field.name: field.type for field in source.fields}
     arguments = ",".join(
         f"{name}:{_quoted(text) if types[name] == 'string' else text}"

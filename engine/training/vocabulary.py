@@ -2,8 +2,9 @@
 
 A small model copies best letter by letter, so there are no merges. Whole words that the turns'
 scaffolding repeats (field names, labels), and the runs of punctuation that declarations are made
-of, are single tokens, because a prompt of letters only would be three times as long. The words are counted on training turns; a word is a
-token only where it stands alone, so a copied value is spelled alike wherever it stands.
+of, are single tokens, because a prompt of letters only would be three times as long. The words are
+counted on training turns; a word is a token only where it stands alone, so a copied value is
+spelled alike wherever it stands.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from pathlib import Path
 from ..prompt import ChatTemplate
 from .tasks import turn
 
-CONTROLS = (
-    ["<pad>", "<eos>", "<bos>", "<unk>", "<|turn>", "<turn|>", "<|tool>", "<tool|>"]
-    + ["<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>']
-    + ["<|think|>", "<|channel>", "<channel|>"]
-)
+CONTROLS = [
+    *("<pad>", "<eos>", "<bos>", "<unk>", "<|turn>", "<turn|>", "<|tool>", "<tool|>"),
+    *("<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'),
+    *("<|think|>", "<|channel>", "<channel|>"),
+]
 _CHARACTERS = (
     "▁\n\t"
     + "".join(map(chr, range(33, 127)))
@@ -29,10 +30,10 @@ _CHARACTERS = (
     + "".join(map(chr, range(174, 256)))
     + "–—‘’“”•…€™ŁłŚśŻżŹźĆćĄąĘęŃńŐőŰűŞşĞğıČčŠšŽžŘřĚěŮů"
 )
-_RUNS = (
-    ["declaration:", "{description:", ",parameters:{properties:{", "},required:["]
-    + [",type:", ":{type:", "{enum:", ",enum:", "}}", "call:", "response:", "{value:"]
-)
+_RUNS = [
+    *("declaration:", "{description:", ",parameters:{properties:{", "},required:[", ",type:"),
+    *(":{type:", "{enum:", ",enum:", "}}", "call:", "response:", "{value:"),
+]
 _SCAFFOLD = ["parameters", "properties", "required", "description", "array", "boolean"]
 _WORD = re.compile(r"(?<!\w)[A-Za-z][A-Za-z_]{2,}(?!\w)")
 
@@ -49,7 +50,7 @@ def common_words(template: ChatTemplate, *, turns: int = 6000, share: float = 0.
 
 def write_tokenizer(file: Path, words: list[str]) -> int:
     """Write `tokenizer.json`; returns the number of tokens."""
-    pieces = CONTROLS + [f"<0x{byte:02X}>" for byte in range(256)] + list(_CHARACTERS)
+    pieces = [*CONTROLS, *(f"<0x{byte:02X}>" for byte in range(256)), *_CHARACTERS]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     added = [_added(index, text, special=True) for index, text in enumerate(CONTROLS)]
     added += [

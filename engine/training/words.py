@@ -12,15 +12,47 @@ from typing import Literal
 
 Split = Literal["train", "heldout"]
 
-_ONSETS = "b c d f g h j k l m n p r s t v w y z br ch cl dr fr gr kr pr sh st th tr".split()
-_VOWELS = "a e i o u ai au ea ee ia io oo ou".split()
+_ONSETS = [
+    "b",
+    "c",
+    "d",
+    "f",
+    "g",
+    "h",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "w",
+    "y",
+    "z",
+    "br",
+    "ch",
+    "cl",
+    "dr",
+    "fr",
+    "gr",
+    "kr",
+    "pr",
+    "sh",
+    "st",
+    "th",
+    "tr",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "au", "ea", "ee", "ia", "io", "oo", "ou"]
 _CODAS = ["", "", "", "n", "r", "l", "s", "m", "t", "nd", "ng", "rk", "st", "ck", "x"]
 _ALL = [onset + vowel + coda for onset in _ONSETS for vowel in _VOWELS for coda in _CODAS]
 _SHUFFLED = random.Random(1).sample(sorted(set(_ALL)), len(set(_ALL)))
 _CUT = len(_SHUFFLED) * 4 // 5
 _SYLLABLES: dict[Split, list[str]] = {"train": _SHUFFLED[:_CUT], "heldout": _SHUFFLED[_CUT:]}
 _ACCENTS = str.maketrans("aeioun", "áéíóüñ")
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _LONG_MONTHS = [
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),

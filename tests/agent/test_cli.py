@@ -153,7 +153,9 @@ def test_generate_prints_one_document(
     value = {"company": "Brandt & Sons"}
     answers = ScriptedEngine([Result(json.dumps(value), value=value, usage=USAGE)])
     monkeypatch.setattr(gesso.engine, "load_engine", lambda model: answers)
-    (project / "schema.json").write_text('{"type": "object", "properties": {"company": {"type": "string"}}}')
+    (project / "schema.json").write_text(
+        '{"type": "object", "properties": {"company": {"type": "string"}}}'
+    )
     (project / "prompt.txt").write_text("Who?")
     code, out, _ = command(
         *("generate", "--schema", str(project / "schema.json"), "--seed", "7"),

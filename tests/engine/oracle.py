@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ class Shape:
     top_k: int = 2
     window: int = 8
     canvas: int = 12
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 SHAPES = [
@@ -49,6 +48,10 @@ def save_checkpoint(folder: Path, shape: Shape, seed: int = 0) -> DiffusionGemma
     """Write a random checkpoint with `save_pretrained`; returns the reference model."""
     torch.manual_seed(seed)
     kinds = {"s": "sliding_attention", "f": "full_attention"}
+    full_layers: dict[str, Any] = {
+        "global_head_dim": 16,
+        "num_global_key_value_heads": shape.full_groups,
+    }
     text = DiffusionGemmaTextConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -57,8 +60,6 @@ def save_checkpoint(folder: Path, shape: Shape, seed: int = 0) -> DiffusionGemma
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.groups,
         head_dim=8,
-        global_head_dim=16,
-        num_global_key_value_heads=shape.full_groups,
         num_experts=shape.experts,
         top_k_experts=shape.top_k,
         moe_intermediate_size=16,
@@ -66,7 +67,7 @@ def save_checkpoint(folder: Path, shape: Shape, seed: int = 0) -> DiffusionGemma
         max_position_embeddings=1024,
         layer_types=[kinds[kind] for kind in shape.layers],
         initializer_range=0.5,
-        **shape.extra,
+        **full_layers,
     )
     vision = Gemma4VisionConfig(
         hidden_size=16,

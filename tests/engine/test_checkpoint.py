@@ -12,11 +12,10 @@ import torch
 from gesso.engine import CheckpointError, load_engine
 from gesso.engine.checkpoint import load_weights, save_weights
 from gesso.engine.config import read_config
+from oracle import Shape, save_checkpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
-
-from oracle import Shape, save_checkpoint
 
 SCALAR = "model.encoder.language_model.layers.0.layer_scalar"
 QUERY = "model.decoder.layers.1.self_attn.q_proj.weight"
@@ -105,7 +104,10 @@ def remove(name: str) -> Callable[[Path], None]:
 
 
 def write(name: str, text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(text) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return damage
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from gesso.engine import (
     regex,
     tools,
 )
-
 from oracle import Shape, save_checkpoint
 
 ASK = (Message("user", "Anything."),)

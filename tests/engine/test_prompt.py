@@ -1,0 +1,129 @@
+"""Prompts are what the checkpoint's own template makes of the messages, token for token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gesso.engine import Message, Request, RequestError, ToolCall, ToolDeclaration, json_schema
+from gesso.engine.prompt import ChatTemplate
+from gesso.engine.tokenizer import Tokenizer
+from gesso.engine.training.vocabulary import write_tokenizer
+from oracle import TEMPLATE
+from transformers import PreTrainedTokenizerFast
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "total": {"type": "number", "description": "Amount"},
+        "Company": {"type": "string"},
+        "kind": {"type": "string", "enum": ["a", "b"]},
+        "lines": {"type": "array", "items": {"type": ["string", "null"]}},
+    },
+    "required": ["Company"],
+}
+SAVE = ToolDeclaration("save", "Save it.", PARAMETERS)
+CONVERSATION = (
+    Message("system", "Do it."),
+    Message("user", "New file: ä.txt\n"),
+    Message("assistant", tool_calls=(ToolCall("save", {"total": 1.5, "Company": 'A "b"'}),)),
+    Message("tool", "saved", name="save"),
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    write_tokenizer(file, ["total", "company"])
+    return file
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizer_file: Path) -> Tokenizer:
+    return Tokenizer(tokenizer_file, vocab_size=600, ends=(1, 5), pad=0)
+
+
+def reference_messages(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+    written = []
+    for message in messages:
+        calls = [
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+        entry = {"role": message.role, "content": message.content}
+        written.append(
+            entry
+            | ({"tool_calls": calls} if calls else {})
+            | ({"name": message.name} if message.name else {})
+        )
+    return written
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+@pytest.mark.parametrize("with_tools", [False, True])
+def test_prompts_are_those_of_transformers(
+    tokenizer_file: Path, tokenizer: Tokenizer, length: int, with_tools: bool
+) -> None:
+    messages = CONVERSATION[:length]
+    reference = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file), bos_token="<bos>")
+    declared: list[Any] = [
+        {
+            "type": "function",
+            "function": {"name": "save", "description": "Save it.", "parameters": PARAMETERS},
+        }
+    ]
+    expected = reference.apply_chat_template(
+        reference_messages(messages),
+        tools=declared if with_tools else None,
+        chat_template=TEMPLATE.read_text(),
+        add_generation_prompt=True,
+        return_dict=False,
+    )
+    template = ChatTemplate(TEMPLATE, bos_token="<bos>")
+    text = template.render(Request(messages, [SAVE] if with_tools else []))
+    assert tokenizer.encode(text) == expected
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_declarations_and_calls_have_gemmas_form() -> None:
+    template = ChatTemplate(TEMPLATE, bos_token="<bos>")
+    assert template.render(Request(CONVERSATION, [SAVE])) == (
+        "<bos><|turn>system\nDo it."
+        '<|tool>declaration:save{description:<|"|>Save it.<|"|>,parameters:{properties:{'
+        'Company:{type:<|"|>STRING<|"|>},'
+        'kind:{enum:[<|"|>a<|"|>,<|"|>b<|"|>],type:<|"|>STRING<|"|>},'
+        'lines:{items:{type:[<|"|>STRING<|"|>,<|"|>NULL<|"|>]},type:<|"|>ARRAY<|"|>},'
+        'total:{description:<|"|>Amount<|"|>,type:<|"|>NUMBER<|"|>}},'
+        'required:[<|"|>Company<|"|>],type:<|"|>OBJECT<|"|>}}<tool|><turn|>\n'
+        "<|turn>user\nNew file: ä.txt<turn|>\n"
+        '<|turn>model\n<|tool_call>call:save{Company:<|"|>A "b"<|"|>,total:1.5}<tool_call|>'
+        '<|tool_response>response:save{value:<|"|>saved<|"|>}<tool_response|>'
+    )
+
+
+def test_a_schema_is_told_to_the_model_in_the_system_turn() -> None:
+    template = ChatTemplate(TEMPLATE, bos_token="<bos>")
+    constraint = json_schema({"type": "object", "properties": {"a": {"type": "null"}}})
+    shown = 'Answer with JSON for this schema: {"type":"object","properties":{"a":{"type":"null"}}}'
+    with_system = template.render(Request(CONVERSATION[:2], constraint=constraint))
+    assert with_system.startswith(f"<bos><|turn>system\nDo it.\n{shown}<turn|>")
+    without = template.render(Request(CONVERSATION[1:2], constraint=constraint))
+    assert without.startswith(f"<bos><|turn>system\n{shown}<turn|>")
+
+
+def test_a_template_that_refuses_a_conversation_says_so(tmp_path: Path) -> None:
+    (tmp_path / "t.jinja").write_text("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(RequestError, match="roles must alternate"):
+        ChatTemplate(tmp_path / "t.jinja", bos_token="").render(Request(CONVERSATION))
+    (tmp_path / "u.jinja").write_text("{{ messages.__class__.__mro__ }}{{ ''.join(1) }}")
+    with pytest.raises(RequestError, match="unsafe"):
+        ChatTemplate(tmp_path / "u.jinja", bos_token="").render(Request(CONVERSATION))
+
+
+def test_what_the_vocabulary_lacks_is_spelled_in_bytes(tokenizer: Tokenizer) -> None:
+    for text in ("日本 🎨", "naïve\ttab", "a total of 3", "subtotal"):
+        tokens = tokenizer.encode(text)
+        assert tokenizer.decode(tokens) == text
+        spelled = [tokenizer.vocabulary.tokens[token] for token in tokens]
+        assert b"".join(piece or b"?" for piece in spelled) == text.encode()
