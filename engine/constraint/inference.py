@@ -117,7 +117,7 @@ def posterior(
     weights = _class_masses(automaton, table)
     tail = _tail(automaton, table, score_tail=score_tail)
     beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
-    alpha = _forward(automaton, weights, tail, start)
+    alpha = _forward(automaton, weights, tail, start, tokens_left)
     length = len(table)
     log_z = float(beta[0, start])
     order, firsts, classes = automaton.by_class
@@ -268,7 +268,9 @@ def _backward(
     return beta
 
 
-def _forward(automaton: TokenAutomaton, weights: Floats, tail: Floats, start: int) -> Floats:
+def _forward(
+    automaton: TokenAutomaton, weights: Floats, tail: Floats, start: int, tokens_left: int
+) -> Floats:
     """alpha [L + 1, Q + 1]: the weight of all the ways to a state."""
     alpha = np.full((len(weights) + 1, automaton.sink + 1), NEVER)
     alpha[0, start] = 0.0
@@ -279,6 +281,8 @@ def _forward(automaton: TokenAutomaton, weights: Floats, tail: Floats, start: in
         alpha[place + 1, targets] = arrived
         stayed = max(alpha[place, -1] + tail[place], NEVER)
         alpha[place + 1, -1] = np.logaddexp(alpha[place + 1, -1], stayed)
+        if place + 1 >= tokens_left:
+            alpha[place + 1, :-1] = NEVER
     return alpha
 
 

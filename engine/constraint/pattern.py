@@ -8,10 +8,13 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import ConstraintError
 from .regular import (
     ANY,
     EMPTY,
+    LAST_CODE_POINT,
     Characters,
     Expression,
     Ranges,
@@ -19,7 +22,6 @@ from .regular import (
     character_set,
     complement,
     either,
-    intersection,
     sequence,
 )
 
@@ -31,25 +33,22 @@ _ANY_SPACE = character_set(
     *((0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
 )
 _LINE_ENDS = character_set((10, 10), (13, 13), (0x2028, 0x2029))
-_ASCII = character_set((0, 127))
+_BEYOND_ASCII = (128, LAST_CODE_POINT)
 _SHORT = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 _ANYTHING = Repeat(Characters(ANY), 0, None)
 _MOST_REPEATS = 1000
 
 
-def _ascii_complement(ranges: Ranges) -> Ranges:
-    """`\\D` and `\\W`: what is outside in ASCII, where ECMA and Python agree."""
-    return intersection(complement(ranges), _ASCII)
-
-
-_CLASSES = {
-    "d": _DIGITS,
-    "w": _WORD,
-    "s": _SPACE,
-    "D": _ascii_complement(_DIGITS),
-    "W": _ascii_complement(_WORD),
-    "S": complement(_ANY_SPACE),
+# What both ECMA and Python hold to be in a class, and what either of them does: a negated class is
+# the complement of the latter, so that it too is in both.
+_NARROW = {"d": _DIGITS, "w": _WORD, "s": _SPACE}
+_WIDE = {
+    "d": character_set(*_DIGITS, _BEYOND_ASCII),
+    "w": character_set(*_WORD, _BEYOND_ASCII),
+    "s": _ANY_SPACE,
 }
+_CLASSES = _NARROW | {name.upper(): complement(wide) for name, wide in _WIDE.items()}
+_CLASSES_TO_NEGATE = _WIDE | {name.upper(): complement(one) for name, one in _NARROW.items()}
 
 
 def parse_pattern(pattern: str, *, search: bool, pointer: str = "") -> Expression:
@@ -121,7 +120,7 @@ class _Parser:
         if character == ".":
             return Characters(complement(_LINE_ENDS))
         if character == "\\":
-            return Characters(self._escape(in_class=False))
+            return Characters(self._escape(_CLASSES, in_class=False))
         if character == "^":
             raise self._error("an anchor inside the pattern is not supported")
         if character in "*+?":
@@ -173,9 +172,10 @@ class _Parser:
 
     def _class(self) -> Ranges:
         negated = self._take("^")
+        classes = _CLASSES_TO_NEGATE if negated else _CLASSES
         ranges: list[tuple[int, int]] = []
         while not self._take("]"):
-            low = self._class_member()
+            low = self._class_member(classes)
             if (
                 len(low) == 1
                 and low[0][0] == low[0][1]
@@ -183,7 +183,7 @@ class _Parser:
                 and self._text[self._at + 1 : self._at + 2] not in ("]", "")
             ):
                 self._at += 1
-                high = self._class_member()
+                high = self._class_member(classes)
                 if len(high) != 1 or high[0][0] != high[0][1] or high[0][0] < low[0][0]:
                     raise self._error("a character range is the wrong way round")
                 ranges.append((low[0][0], high[0][0]))
@@ -192,16 +192,16 @@ class _Parser:
         found = character_set(*ranges)
         return complement(found) if negated else found
 
-    def _class_member(self) -> Ranges:
+    def _class_member(self, classes: Mapping[str, Ranges]) -> Ranges:
         character = self._next()
         if character == "\\":
-            return self._escape(in_class=True)
+            return self._escape(classes, in_class=True)
         return ((ord(character), ord(character)),)
 
-    def _escape(self, *, in_class: bool) -> Ranges:
+    def _escape(self, classes: Mapping[str, Ranges], *, in_class: bool) -> Ranges:
         character = self._next()
-        if character in _CLASSES:
-            return _CLASSES[character]
+        if character in classes:
+            return classes[character]
         if character in _SHORT:
             code = _SHORT[character]
         elif character == "b" and in_class:

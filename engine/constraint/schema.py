@@ -61,6 +61,7 @@ _INTEGER = sequence(
         sequence(Characters(((49, 57),)), Repeat(Characters(((48, 57),)), 0, 14)),
     ),
 )
+_ANY_TEXT = Repeat(Characters(ANY), 0, None)
 _DIGIT = Characters(((48, 57),))
 _NUMBER = sequence(
     _INTEGER,
@@ -77,11 +78,13 @@ _NUMBER = sequence(
 
 @dataclass(frozen=True)
 class Form:
-    """A way of writing values: the quotes, how a set of characters is spelled between them, what
-    may stand between tokens, and how keys are written and ordered."""
+    """A way of writing values: the quotes, how a set of characters is spelled between them and
+    what the text between them must be besides, what may stand between tokens, and how keys are
+    written and ordered."""
 
     quote: Expression
     spell: Callable[[Ranges], Expression]
+    guard: Expression | None
     space: Expression | None
     key: Callable[[str, str], Expression]
     sort: Callable[[list[str]], list[str]]
@@ -140,14 +143,33 @@ def _json_literal(value: Any) -> Expression:
 
 def _native_literal(value: Any) -> Expression:
     if isinstance(value, str):
+        if "<|" in value:
+            raise ConstraintError(f"{value!r} cannot be written in a tool call: it holds '<|'")
         return Concatenation((_QUOTE, Literal(value), _QUOTE))
     return Literal(json.dumps(value))
 
 
 _QUOTE = Control('<|"|>')
+_ANGLE = ((60, 60),)
+PLAIN_TEXT = sequence(
+    Repeat(
+        either(
+            Characters(complement(_ANGLE)),
+            sequence(
+                Repeat(Characters(_ANGLE), 1, None),
+                Characters(complement(((60, 60), (124, 124)))),
+            ),
+        ),
+        0,
+        None,
+    ),
+    Repeat(Characters(_ANGLE), 0, None),
+)
+"""Text without `<|`, so that characters never spell a control token that is not meant."""
 JSON_FORM = Form(
     quote=Literal('"'),
     spell=_json_spelling,
+    guard=None,
     space=Repeat(Characters(character_set((9, 10), (13, 13), (32, 32))), 0, None),
     key=_json_key,
     sort=list,
@@ -156,6 +178,7 @@ JSON_FORM = Form(
 NATIVE_FORM = Form(
     quote=_QUOTE,
     spell=Characters,
+    guard=PLAIN_TEXT,
     space=None,
     key=_native_key,
     sort=lambda names: sorted(names, key=str.lower),
@@ -301,9 +324,12 @@ class _Compiler:
             if least > LONGEST_STRING or (most is not None and least > most):
                 raise _refused(pointer, "minLength", "no string is that long here")
             languages.append(Repeat(Characters(ANY), least, most))
-        body = _spelled(languages[0], self._form.spell)
-        for other in languages[1:]:
-            body = Both(body, _spelled(other, self._form.spell))
+        if self._form.guard and languages == [_ANY_TEXT]:
+            return sequence(self._form.quote, self._form.guard, self._form.quote)
+        parts = [_spelled(language, self._form.spell) for language in languages]
+        body, *others = parts if self._form.guard is None else [*parts, self._form.guard]
+        for other in others:
+            body = Both(body, other)
         return sequence(self._form.quote, body, self._form.quote)
 
     def _array(self, schema: Mapping[str, Any], pointer: str, path: tuple[str, ...]) -> Expression:

@@ -3,7 +3,8 @@
     <|tool_call>call:NAME{key:<|"|>text<|"|>,flag:true,list:[1,2],nested:{a:null}}<tool_call|>
 
 Keys are bare and sorted without regard to case, strings stand between `<|"|>` without escapes,
-calls of one turn follow each other. A turn without a call is free text.
+calls of one turn follow each other. A turn without a call is free text. Neither strings nor free
+text may hold `<|`: in the text of a turn it always begins a control token.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
-from .regular import ANY, Characters, Control, Expression, Literal, Repeat, either, sequence
-from .schema import NATIVE_FORM, compile_schema
+from .regular import ANY, Both, Characters, Control, Expression, Literal, Repeat, either, sequence
+from .schema import NATIVE_FORM, PLAIN_TEXT, compile_schema
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _OPEN, _CLOSE, _QUOTE = "<|tool_call>", "<tool_call|>", '<|"|>'
-_FREE_TEXT = Repeat(Characters(ANY), 1, None)
+_FREE_TEXT = Both(PLAIN_TEXT, Repeat(Characters(ANY), 1, None))
 _SCALAR = re.compile(r"true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _KEY = re.compile(r"([^:{}\[\],]+):")
 

@@ -1,0 +1,125 @@
+"""Tool calls in the form of Gemma's chat template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gesso.engine import ConstraintError, ToolCall, ToolDeclaration, tools
+from gesso.engine.constraint.toolcall import parse_calls
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "zone": {"type": "string"},
+        "Amount": {"type": "number"},
+        "flags": {"type": "array", "items": {"type": "boolean"}},
+        "nested": {
+            "type": "object",
+            "properties": {"note": {"type": ["string", "null"]}},
+            "required": ["note"],
+        },
+    },
+    "required": ["zone", "Amount"],
+}
+SAVE = ToolDeclaration("save", "", PARAMETERS)
+PING = ToolDeclaration("ping", "", {})
+HARD = 'a "quoted", {braced} text:\nwith <<angles> <, | and 🎨 <'
+
+
+def test_calls_are_written_with_bare_sorted_keys_and_unescaped_strings() -> None:
+    call = ToolCall(
+        "save",
+        {"zone": HARD, "nested": {"note": None}, "flags": [True, False], "Amount": -2.5},
+    )
+    constraint = tools([SAVE])
+    text = constraint.render(call)
+    assert text == (
+        "<|tool_call>call:save{Amount:-2.5,flags:[true,false],nested:{note:null},"
+        f'zone:<|"|>{HARD}<|"|>}}<tool_call|>'
+    )
+    assert constraint.parse(text) == (call,)
+
+
+def test_a_control_token_inside_a_string_is_no_text() -> None:
+    for inside in ("a<tool_call|>b", "<|", "<<|x", '<|"|><|"|>'):
+        text = f'<|tool_call>call:save{{Amount:1,zone:<|"|>{inside}<|"|>}}<tool_call|>'
+        assert not tools([SAVE]).accepts(text)
+    with pytest.raises(ConstraintError, match="cannot be written"):
+        tools([ToolDeclaration("f", "", parameters(a={"const": "<|turn>"}))])
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "one", "two"),
+    [
+        ("auto", True, True, True),
+        ("required", False, True, True),
+        ("none", True, False, False),
+        ("ping", False, True, False),
+        ("save", False, False, False),
+    ],
+)
+def test_the_choice_decides_what_a_turn_may_be(
+    choice: str, text: bool, one: bool, two: bool
+) -> None:
+    constraint = tools([SAVE, PING], choice=choice)
+    ping = "<|tool_call>call:ping{}<tool_call|>"
+    assert constraint.accepts("Just an answer.\nIn two lines.") == text
+    assert constraint.accepts(ping) == one
+    assert constraint.accepts(ping + ping) == two
+    assert not constraint.accepts("")
+    assert not constraint.accepts(f"text {ping}")
+    assert not constraint.accepts(f"{ping} ")
+
+
+def test_free_text_has_no_calls() -> None:
+    assert tools([PING], choice="auto").parse("An answer.") == ()
+
+
+def parameters(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+@pytest.mark.parametrize(
+    ("declaration", "pointer"),
+    [
+        (ToolDeclaration("two words", "", {}), "/0/name"),
+        (
+            ToolDeclaration("f", "", parameters(**{"a b": {"type": "null"}})),
+            "/0/parameters/properties/a b",
+        ),
+        (ToolDeclaration("f", "", {"type": "string"}), "/0/parameters/type"),
+        (
+            ToolDeclaration("f", "", parameters(a={"minimum": 1})),
+            "/0/parameters/properties/a/minimum",
+        ),
+    ],
+)
+def test_a_tool_that_cannot_be_called_in_this_form_is_refused(
+    declaration: ToolDeclaration, pointer: str
+) -> None:
+    with pytest.raises(ConstraintError) as raised:
+        tools([declaration])
+    assert raised.value.pointer == pointer
+
+
+def test_an_unknown_choice_names_the_tools_there_are() -> None:
+    with pytest.raises(ConstraintError, match=r"'pong' .* \(there are: save, ping\)"):
+        tools([SAVE, PING], choice="pong")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|tool_call>",
+        "<|tool_call>call:f{",
+        "<|tool_call>call:f{a:}<tool_call|>",
+        "<|tool_call>call:f{a:1 b:2}<tool_call|>",
+        '<|tool_call>call:f{a:<|"|>x}<tool_call|>',
+        "<|tool_call>call:f{}<tool_call|>trailing",
+        "<|tool_call>call:f{a:[1,2}<tool_call|>",
+    ],
+)
+def test_a_malformed_call_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="position"):
+        parse_calls(text)
