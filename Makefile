@@ -40,7 +40,7 @@ train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, i
 	$(BIN)/python -m gesso.engine.training.train --out runs/sketch
 
 eval: $(VENV)/.installed  ## measure the bundled model on held-out documents and receipts
-	$(BIN)/python -m gesso.engine.training.evaluate
+	$(BIN)/python -m gesso.engine.training.evaluate --write
 
 clean:
 	rm -rf $(VENV) build *.egg-info

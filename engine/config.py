@@ -92,6 +92,9 @@ class ModelConfig(BaseModel):
     trained_tail: bool = False
     """Whether the positions after a turn's end were trained (as padding), so that their
     probabilities mean something. Only the bundled model says so."""
+    verify_drafts: bool = False
+    """Whether the encoder checks every canvas before it is committed (`verifier.py`): set for a
+    checkpoint for which an ablation shows that it pays."""
 
 
 class EntropyBound(BaseModel):

@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from .checkpoint import load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
 from .constraint import Constraint, TokenAutomaton, compile_automaton, viterbi
 from .constraint import tools as tools_constraint
 from .errors import BudgetError, ContextError, RequestError
-from .model import DiffusionGemma, KVCache
+from .model import DiffusionGemma
 from .prompt import ChatTemplate
 from .request import Commit, Draft, Request, Result, ToolCall, Usage
 from .sampler import Distribution, Noise, Reading, denoise
 from .tokenizer import Tokenizer
+from .verifier import Verifier
 
 Event = Draft | Commit | Result
 
@@ -146,13 +149,15 @@ class Engine:
     def _turn_events(self, plan: _Plan) -> Iterator[Event]:
         clock = _Clock()
         cache = self.model.new_cache()
+        verifier = Verifier(self.model, cache)
         with clock.prefill():
-            self._encode(plan.prompt, cache)
+            verifier.encode(plan.prompt)
         noise = Noise(plan.seed, self.config.text_config.vocab_size, self.model.device)
         guide = plan.guide(self)
         written: list[int] = []
         canvases = steps = 0
         ended = False
+        rest: list[int] | None = None  # of a draft whose beginning was corrected
         while not ended and len(written) < plan.max_tokens:
             canvases += 1
             left = plan.max_tokens - len(written)
@@ -161,7 +166,13 @@ class Engine:
             reading = Reading(torch.empty(0), 0)
             with clock.denoising():
                 process = denoise(
-                    self.model, cache, self.config.canvas_length, self.generation, noise, guide
+                    self.model,
+                    cache,
+                    self.config.canvas_length,
+                    self.generation,
+                    noise,
+                    guide,
+                    None if rest is None else torch.tensor(rest, device=self.model.device),
                 )
             while True:
                 with clock.denoising():
@@ -173,14 +184,22 @@ class Engine:
                 visible, _ = self._cut(reading.tokens.tolist()[:left])
                 yield Draft(canvases, step.number, visible, self.tokenizer.decode(visible))
             tokens = reading.tokens.tolist()
+            if self.config.verify_drafts:
+                with clock.prefill():
+                    verdict = verifier.verify(
+                        tokens[: min(reading.length, left)], guide.allowed if guide else None
+                    )
+                behind = tokens[len(verdict.tokens) :]
+                rest = [*behind, *noise.tokens(len(verdict.tokens)).tolist()]
+                tokens = verdict.tokens
             committed, ended = self._cut(tokens[:left])
             written += committed
             yield Commit(canvases, committed, self.tokenizer.decode(committed))
             if guide:
-                guide.commit()
-            if not ended and len(written) < plan.max_tokens:
+                guide.commit(tokens)
+            if not ended and len(written) < plan.max_tokens and not self.config.verify_drafts:
                 with clock.prefill():
-                    self._encode(tokens, cache)
+                    verifier.encode(tokens)
         usage = Usage(
             prompt_tokens=len(plan.prompt),
             output_tokens=len(written),
@@ -190,9 +209,6 @@ class Engine:
             denoising_seconds=clock.denoising_seconds,
         )
         yield self._result(plan, written, ended, usage)
-
-    def _encode(self, tokens: Sequence[int], cache: KVCache) -> None:
-        self.model.encode(torch.tensor([tokens], device=self.model.device), cache)
 
     def _cut(self, tokens: Sequence[int]) -> tuple[list[int], bool]:
         """The tokens before the first one that ends the turn, and whether there is one."""
@@ -268,7 +284,6 @@ class _Projection:
         self._automaton = automaton
         self._score_tail = score_tail
         self._state = automaton.start
-        self._end_state = automaton.start
         self.tokens_left = 0
 
     def read(self, step: Distribution) -> Reading:
@@ -280,12 +295,20 @@ class _Projection:
             self.tokens_left,
             score_tail=self._score_tail,
         )
-        self._end_state = int(draft.states[-1])
         return Reading(draft.tokens.to(step.argmax.device), draft.length)
 
-    def commit(self) -> None:
-        """Go on from where the last reading ended."""
-        self._state = self._end_state
+    def allowed(self, draft: Sequence[int]) -> Tensor:
+        """The tokens [len(draft), V] that may stand at each position of a draft."""
+        state, rows = self._state, []
+        for place, token in enumerate(draft):
+            rows.append(self._automaton.allowed(state, self.tokens_left - place))
+            state = self._automaton.advance(state, token)
+        return torch.from_numpy(np.stack(rows))
+
+    def commit(self, tokens: Sequence[int]) -> None:
+        """Go on behind the committed tokens."""
+        for token in tokens:
+            self._state = self._automaton.advance(self._state, token)
 
 
 class _Clock:

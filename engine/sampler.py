@@ -123,14 +123,16 @@ def denoise(
     config: GenerationConfig,
     noise: Noise,
     guide: Guide | None = None,
+    draft: Tensor | None = None,
 ) -> Iterator[Step]:
     """Denoise one canvas behind the cached prefix, yielding every step; the last one's reading is
     what there is to commit.
 
     Stops when reading and argmax have been the same for `stability_threshold` steps and the mean
-    entropy is under `confidence_threshold`, both over the reading's own positions.
+    entropy is under `confidence_threshold`, both over the reading's own positions. The canvas
+    begins as noise, or as a `draft` [L] that is to be mended.
     """
-    canvas = noise.tokens(length)
+    canvas = noise.tokens(length) if draft is None else draft
     soft: Tensor | None = None
     history: list[tuple[Tensor, Tensor]] = []
     for number in range(1, config.max_denoising_steps + 1):

@@ -62,6 +62,19 @@ class TokenAutomaton:
         found = np.flatnonzero(self.edge_class[first:last] == wanted)
         return int(self.target[first + found[0]]) if wanted >= 0 and len(found) else -1
 
+    def allowed(self, state: int, tokens_left: int) -> NDArray[np.bool_]:
+        """Which tokens [V] may follow a state so that a word can still be finished in
+        `tokens_left` tokens, the next one counted."""
+        if state == self.sink:
+            return np.ones(len(self.token_class), dtype=bool)
+        first, last = self.edge_starts[state], self.edge_starts[state + 1]
+        targets = self.target[first:last]
+        in_time = self.distance[targets] + 2 <= tokens_left
+        in_time[targets == self.sink] = True
+        usable = np.zeros(self.classes + 1, dtype=bool)  # the last one is for class -1
+        usable[self.edge_class[first:last][in_time]] = True
+        return usable[self.token_class]
+
     @cached_property
     def by_target(self) -> tuple[Integers, Integers, Integers]:
         """Edges in order of their target: the order, each target's first place, the targets."""

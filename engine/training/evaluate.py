@@ -1,7 +1,8 @@
 """Measure a checkpoint: `python -m gesso.engine.training.evaluate [--model runs/sketch]`.
 
-Held-out synthetic documents, once under the constraint and once free, side by side; and, where
-the folder is there, real scanned receipts that no training run has seen. A figure counts a field
+Held-out synthetic documents and, where the folder is there, real scanned receipts that no training
+run has seen: under the constraint and free, with the encoder verifying the drafts and without, side
+by side. With `--write` the tables go into the checkpoint's model card. A figure counts a field
 as exact when its value is the expected one to the letter; receipts are compared after trimming,
 folding case and joining white space.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint import locate
 from ..constraint import tools
 from ..engine import Engine, load_engine
 from ..request import Message, Request, ToolCall, ToolDeclaration
@@ -26,6 +28,10 @@ from .documents import example
 from .tasks import declaration_of
 
 RECEIPTS = Path("../shared/data/receipts")
+Case = tuple[ToolDeclaration, str, str, Mapping[str, Any]]
+"""Tool, instruction, document, expected values."""
+
+_BEGIN, _END = "<!-- make eval: begin -->", "<!-- make eval: end -->"
 _RECEIPT = ToolDeclaration(
     "save_record",
     "Save the receipt",
@@ -80,12 +86,12 @@ def ask(
 
 def measure(
     engine: Engine,
-    cases: Sequence[tuple[ToolDeclaration, str, str, Mapping[str, Any]]],
+    cases: Sequence[Case],
     same: Callable[[Any, Any], bool],
     *,
     constrained: bool,
 ) -> Score:
-    """Ask for every case (tool, instruction, document, expected values) and count."""
+    """Ask for every case and count."""
     score = Score()
     for tool, instruction, document, expected in cases:
         found, steps, seconds = ask(engine, tool, instruction, document, constrained=constrained)
@@ -101,16 +107,14 @@ def measure(
     return score
 
 
-def heldout_cases(count: int) -> list[tuple[ToolDeclaration, str, str, Mapping[str, Any]]]:
+def heldout_cases(count: int) -> list[Case]:
     """Synthetic documents from templates and vocabularies that training never draws."""
     rng = random.Random("evaluate")
     drawn = [example(rng, "heldout") for _ in range(count)]
     return [(declaration_of(one), one.instruction, one.document, one.values) for one in drawn]
 
 
-def receipt_cases(
-    folder: Path, count: int
-) -> list[tuple[ToolDeclaration, str, str, Mapping[str, Any]]]:
+def receipt_cases(folder: Path, count: int) -> list[Case]:
     """Real receipts with their four fields."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     instruction = "Save the receipt with save_record."
@@ -144,41 +148,53 @@ def main() -> None:
     parser.add_argument("--model", default="sketch")
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--receipts", type=int, default=1000)
+    parser.add_argument("--write", action="store_true", help="write the model card's tables")
     options = parser.parse_args()
     engine = load_engine(options.model)
-    ways = {"constrained": True, "free": False}
-
-    cases = heldout_cases(options.documents)
-    scores = {
-        name: measure(engine, cases, lambda a, b: a == b, constrained=constrained)
-        for name, constrained in ways.items()
-    }
-    print(table(f"{len(cases)} held-out synthetic documents", scores))
-
-    if not RECEIPTS.is_dir():
-        print(f"\n{RECEIPTS} is not there: the real receipts are left out.")
-        return
-    cases = receipt_cases(RECEIPTS, options.receipts)
-    fitting = [case for case in cases if _fits(engine, case[2])]
-    scores = {
-        name: measure(engine, fitting, folded, constrained=constrained)
-        for name, constrained in ways.items()
-    }
-    print(
-        "\n" + table(f"{len(fitting)} of {len(cases)} real receipts that fit the context", scores)
-    )
-    print("\n| | " + " | ".join(_RECEIPT.parameters["properties"]) + " |")
-    print("|---" * (1 + len(_RECEIPT.parameters["properties"])) + "|")
-    for name, score in scores.items():
-        shares = (
-            f"{score.exact[key] / score.expected[key]:.1%}"
-            for key in _RECEIPT.parameters["properties"]
-        )
-        print(f"| {name} | " + " | ".join(shares) + " |")
+    report = [_documents_report(engine, options.documents)]
+    if RECEIPTS.is_dir():
+        report.append(_receipts_report(engine, options.receipts))
+    else:
+        print(f"{RECEIPTS} is not there: the real receipts are left out.")
+    text = "\n\n".join(report)
+    print(text)
+    if options.write:
+        card = locate(options.model) / "README.md"
+        before, _, rest = card.read_text(encoding="utf-8").partition(_BEGIN)
+        after = rest.partition(_END)[2]
+        card.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}", encoding="utf-8")
 
 
-def _fits(engine: Engine, document: str) -> bool:
-    return len(engine.tokenizer.encode(document)) + 800 < engine.context_length
+def _documents_report(engine: Engine, count: int) -> str:
+    scores = _every_way(engine, heldout_cases(count), lambda found, expected: found == expected)
+    return table(f"{count} held-out synthetic documents", scores)
+
+
+def _receipts_report(engine: Engine, count: int) -> str:
+    cases = receipt_cases(RECEIPTS, count)
+    scores = _every_way(engine, cases, folded)
+    names = list(_RECEIPT.parameters["properties"])
+    lines = [table(f"{len(cases)} real receipts", scores), ""]
+    lines += ["| exact | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for way, score in scores.items():
+        shares = (f"{score.exact[name] / score.expected[name]:.1%}" for name in names)
+        lines.append(f"| {way} | " + " | ".join(shares) + " |")
+    return "\n".join(lines)
+
+
+def _every_way(
+    engine: Engine, cases: Sequence[Case], same: Callable[[Any, Any], bool]
+) -> dict[str, Score]:
+    """Constrained and free, with verified drafts and without."""
+    scores, config = {}, engine.config
+    for verified in (True, False):
+        engine.config = config.model_copy(update={"verify_drafts": verified})
+        for constrained in (True, False):
+            name = "constrained" if constrained else "free"
+            name += ", verified" if verified else ""
+            scores[name] = measure(engine, cases, same, constrained=constrained)
+    engine.config = config
+    return scores
 
 
 if __name__ == "__main__":

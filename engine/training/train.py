@@ -113,6 +113,7 @@ def write_folder(folder: Path) -> None:
             "eoi_token_id": None,
             "image_token_id": None,
             "trained_tail": True,
+            "verify_drafts": True,
             "tie_word_embeddings": True,
             "text_config": text,
             "vision_config": {**vision, "head_dim": 8},
