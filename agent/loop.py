@@ -84,7 +84,9 @@ class Loop:
         log.info("%s: %s%s", run, end.state, f": {end.reason}" if end.reason else "")
         return end.state
 
-    def generate(self, job: Job, messages: Sequence[Message], seed: int) -> dict[str, Any]:
+    def generate(
+        self, job: Job, messages: Sequence[Message], seed: int, tokens_left: int
+    ) -> dict[str, Any]:
         """The step of one generation. An error of the engine is a result too."""
         try:
             engine = self._engine(job.model)
@@ -93,6 +95,7 @@ class Loop:
                 tools=[declaration(tool) for tool in self.tools(job.agent)],
                 tool_choice=job.agent.tool_choice if job.agent.tools else "auto",
                 seed=seed,
+                max_tokens=tokens_left,
             )
             with self._generating:
                 result = engine.generate(request)
@@ -174,7 +177,12 @@ class _Run:
     def _generate(self, turn: int) -> Sequence[ToolCall]:
         seed = seed_of(self.run, turn)
         written = self.journal.step(
-            "generate", self.loop.generate, self.job, tuple(self.messages), seed
+            "generate",
+            self.loop.generate,
+            self.job,
+            tuple(self.messages),
+            seed,
+            self.job.agent.budget.tokens - self.tokens,
         )
         if "error" in written:
             raise Ended("failed", written["error"])
@@ -196,6 +204,7 @@ class _Run:
             lambda: self.loop.store.add_entry(entry),
         )
         if written["finish_reason"] == "length":
+            self._look_at_the_budget()
             raise Ended("stopped", f"turn {turn + 1} was cut off: the context is full")
         return calls
 

@@ -270,11 +270,11 @@ def example(rng: random.Random, split: Split) -> Example:
         if family.kind == "message"
         else _form(rng, words, family, roles, texts, _SEPARATORS[layout])
     )
-    return _with_record(rng, family, texts, "\n".join(lines))
+    return _with_record(rng, words, family, texts, "\n".join(lines))
 
 
 def _with_record(
-    rng: random.Random, family: _Family, texts: dict[str, str], document: str
+    rng: random.Random, words: Words, family: _Family, texts: dict[str, str], document: str
 ) -> Example:
     """Choose two to five of the document's entries as the record's fields."""
     count = rng.randint(2, min(5, len(texts)))
@@ -302,15 +302,17 @@ def _with_record(
         fields=tuple(fields),
         values=values,
         texts=found,
-        source=_path(rng, family.kind),
+        source=_path(rng, words, family.kind),
     )
 
 
-def _path(rng: random.Random, kind: str) -> str:
-    folder = rng.choice(["inbox", "in", "receipts", "docs", "mail", "inbox/new"])
-    stem = rng.choice([kind, "scan", "doc", "receipt", "file"])
-    number = rng.choice([f"{rng.randrange(1000):03}", str(rng.randrange(100000))])
-    return f"{folder}/{stem}{rng.choice(['-', '_', ''])}{number}.{rng.choice(['txt', 'txt', 'md'])}"
+def _path(rng: random.Random, words: Words, kind: str) -> str:
+    folder = rng.choice(["inbox", "inbox", "in", "receipts", "docs", "mail", "inbox/new"])
+    stem = rng.choice([kind, "scan", "receipt", words.word(2), words.word(2).lower()])
+    number = rng.choice([f"{rng.randrange(1000):03}", str(rng.randrange(100000)), "07"])
+    between = rng.choice(["-", "_", ""])
+    name = rng.choice([f"{stem}{between}{number}", f"{number}-{stem}", stem])
+    return f"{folder}/{name}.{rng.choice(['txt', 'txt', 'txt', 'md'])}"
 
 
 def _text(words: Words, rng: random.Random, role: str) -> str:

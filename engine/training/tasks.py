@@ -18,7 +18,7 @@ from .documents import Example, example
 Kind = Literal["record", "read", "end", "json"]
 Split = Literal["train", "heldout"]
 
-_KINDS: dict[Kind, float] = {"record": 0.76, "read": 0.06, "end": 0.05, "json": 0.13}
+_KINDS: dict[Kind, float] = {"record": 0.74, "read": 0.1, "end": 0.04, "json": 0.12}
 _READ_DESCRIPTIONS = ("Read a text file.", "Read a file.", "Read one file of the workspace.")
 _PATH_DESCRIPTIONS = ("Path of the file", "Path", "The file's path")
 _SAVED = ("saved", "ok", "saved as record {n}", "Saved.", "record {n}")
