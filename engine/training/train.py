@@ -40,8 +40,8 @@ class Recipe:
 
     seed: int = 7
     warm_start_steps: int = 1500
-    canvas_steps: int = 4500
-    tokens_per_batch: int = 12_000
+    canvas_steps: int = 1950
+    tokens_per_batch: int = 6144
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
     warm_up_steps: int = 100
@@ -124,12 +124,12 @@ def write_folder(folder: Path) -> None:
         {
             **special,
             "eos_token_id": ends,
-            "max_denoising_steps": 48,
+            "max_denoising_steps": 8,
             "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
             "t_min": 0.4,
             "t_max": 0.8,
             "stability_threshold": 1,
-            "confidence_threshold": 0.005,
+            "confidence_threshold": 0.05,
         },
     )
     _write_json(
