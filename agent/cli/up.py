@@ -24,7 +24,8 @@ def up(folder: Folder, model: Model = None) -> None:
     log_to_standard_error(logging.INFO)
     log = logging.getLogger("gesso")
     agent_files(folder)  # before a project is made of a folder that is none
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to SIGINT
+        signal.signal(stop, signal.default_int_handler)
     with Runtime(folder, engine=model) as runtime:
         agents = runtime.load()
         for agent in agents:

@@ -171,7 +171,8 @@ def test_generate_prints_one_document(
     (request,) = answers.requests
     assert (request.messages[0].content, request.seed, request.max_tokens) == ("Who?", 7, 64)
     assert request.constraint is not None
-    assert request.constraint.accepts('{"company": 1}')
+    assert request.constraint.accepts('{"company": "Brandt & Sons"}')
+    assert not request.constraint.accepts('{"company": 1}')
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
