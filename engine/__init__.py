@@ -6,6 +6,7 @@ Knows nothing of agents, of tools that run, or of databases.
 from .constraint import Constraint, choice, json_schema, regex, tools
 from .engine import Engine, Event, load_engine
 from .errors import (
+    AnswerError,
     BudgetError,
     CheckpointError,
     ConstraintError,
@@ -16,6 +17,7 @@ from .errors import (
 from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
 
 __all__ = [
+    "AnswerError",
     "BudgetError",
     "CheckpointError",
     "Commit",

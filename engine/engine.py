@@ -22,7 +22,7 @@ from .checkpoint import load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
 from .constraint import Constraint, TokenAutomaton, compile_automaton, viterbi
 from .constraint import tools as tools_constraint
-from .errors import BudgetError, ContextError, RequestError
+from .errors import AnswerError, BudgetError, ContextError, RequestError
 from .model import DiffusionGemma
 from .prompt import ChatTemplate
 from .request import Commit, Draft, Request, Result, ToolCall, Usage
@@ -109,6 +109,8 @@ class Engine:
             ContextError: the prompt leaves no room for an answer.
             BudgetError: `max_tokens` is too small for the constraint's shortest text.
             ConstraintError: the tools' schemas cannot be compiled.
+            AnswerError: the answer breaks a keyword that only a finished value can be checked
+                against (`Constraint.checked`).
         """
         for event in self._write(request, constrained=constrained):
             if isinstance(event, Result):
@@ -221,6 +223,10 @@ class Engine:
     def _result(self, plan: _Plan, written: list[int], ended: bool, usage: Usage) -> Result:
         text = self.tokenizer.decode(written)
         parsed = plan.constraint.parse(text) if plan.constraint and ended else None
+        if plan.constraint and parsed is not None and plan.constraint.checked:
+            complaint = plan.constraint.complaint(parsed)
+            if complaint is not None:
+                raise AnswerError(f"the answer is not valid: {complaint}", usage)
         if plan.constraint is not None and plan.constraint.kind == "tools":
             calls: tuple[ToolCall, ...] = tuple(parsed or ())
             shown = "" if calls else text

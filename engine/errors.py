@@ -5,8 +5,16 @@ EngineError
 ├── RequestError         a request that this model cannot serve as it stands
 │   ├── ContextError     prompt and answer do not fit in the model's context
 │   └── BudgetError      `max_tokens` is too small for the shortest answer of the constraint
-└── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
+├── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
+└── AnswerError          the finished answer breaks what no automaton can hold it to
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .request import Usage
 
 
 class EngineError(Exception):
@@ -40,3 +48,12 @@ class ConstraintError(EngineError):
         super().__init__(message)
         self.pointer = pointer
         self.keyword = keyword
+
+
+class AnswerError(EngineError):
+    """The finished answer breaks a keyword that can only be checked on a finished value
+    (`uniqueItems`, …); `Constraint.checked` names them. `usage` is what the turn took."""
+
+    def __init__(self, message: str, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage

@@ -1,13 +1,18 @@
 """A constraint's language over the tokens of one vocabulary.
 
 Every token leads from a state to a state, by its bytes or, for a control token, by its symbol.
-Tokens that lead alike from everywhere share a class. After a final state any of the vocabulary's
+Tokens that lead alike from everywhere share a *class*; the classes that lead from one state to
+another are the *set* of that edge, and edges with the same tokens share it, so that there is one
+edge between two states however many tokens lead there. After a final state any of the vocabulary's
 end tokens leads to the sink, where every token is free.
+
+The lift walks the vocabulary's trie from all states at once, level by level. String bodies, in
+which nearly every token may stand, are not walked: `bodies.py` has done so for the vocabulary.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +21,9 @@ from numpy.typing import NDArray
 
 from ..errors import ConstraintError
 from ..vocabulary import Vocabulary
+from .bodies import QUOTE_BYTE, moves_of
 from .constraint import Constraint
-from .regular import BYTES, Dfa
+from .dfa import BYTES, Dfa, Place
 
 Integers = NDArray[np.int64]
 _CACHE_SIZE = 64
@@ -25,10 +31,11 @@ _CACHE_SIZE = 64
 
 @dataclass(frozen=True, eq=False)
 class TokenAutomaton:
-    """States 0 to `sink`, edges sorted by source, and tokens sorted by class.
+    """States 0 to `sink`, edges sorted by source, sets of classes, and tokens sorted by class.
 
-    `members[class_starts[c]:class_starts[c + 1]]` are the tokens of class `c`. No edge leaves the
-    sink. `distance[q]` is the fewest tokens from `q` to a final state, its end token not counted.
+    `members[class_starts[c]:class_starts[c + 1]]` are the tokens of class `c`, and
+    `set_classes[set_starts[s]:set_starts[s + 1]]` the classes of set `s`. No edge leaves the sink.
+    `distance[q]` is the fewest tokens from `q` to a final state, its end token not counted.
     """
 
     start: int
@@ -36,8 +43,10 @@ class TokenAutomaton:
     token_class: Integers  # [V], -1 for tokens that lead nowhere
     members: Integers  # [usable tokens]
     class_starts: Integers  # [C + 1]
+    set_classes: Integers  # [classes of all sets]
+    set_starts: Integers  # [S + 1]
     source: Integers  # [E]
-    edge_class: Integers  # [E]
+    edge_set: Integers  # [E]
     target: Integers  # [E]
     edge_starts: Integers  # [Q + 1] first edge of each state; the last state is the sink
     distance: Integers  # [Q], 0 for final states; -1 for the sink
@@ -53,26 +62,38 @@ class TokenAutomaton:
         """The number of token classes that have an edge."""
         return len(self.class_starts) - 1
 
+    @property
+    def sets(self) -> int:
+        """The number of distinct sets of tokens on edges."""
+        return len(self.set_starts) - 1
+
+    def set_members(self, found: int) -> Integers:
+        """The classes of a set, ascending."""
+        return self.set_classes[self.set_starts[found] : self.set_starts[found + 1]]
+
     def advance(self, state: int, token: int) -> int:
         """The state after a token, or -1 when it may not stand here."""
         if state == self.sink:
             return self.sink
         wanted = self.token_class[token]
-        first, last = self.edge_starts[state], self.edge_starts[state + 1]
-        found = np.flatnonzero(self.edge_class[first:last] == wanted)
-        return int(self.target[first + found[0]]) if wanted >= 0 and len(found) else -1
+        if wanted >= 0:
+            for edge in range(int(self.edge_starts[state]), int(self.edge_starts[state + 1])):
+                classes = self.set_members(int(self.edge_set[edge]))
+                place = int(np.searchsorted(classes, wanted))
+                if place < len(classes) and classes[place] == wanted:
+                    return int(self.target[edge])
+        return -1
 
     def allowed(self, state: int, tokens_left: int) -> NDArray[np.bool_]:
         """Which tokens [V] may follow a state so that a word can still be finished in
         `tokens_left` tokens, the next one counted."""
         if state == self.sink:
             return np.ones(len(self.token_class), dtype=bool)
-        first, last = self.edge_starts[state], self.edge_starts[state + 1]
-        targets = self.target[first:last]
-        in_time = self.distance[targets] + 2 <= tokens_left
-        in_time[targets == self.sink] = True
         usable = np.zeros(self.classes + 1, dtype=bool)  # the last one is for class -1
-        usable[self.edge_class[first:last][in_time]] = True
+        for edge in range(int(self.edge_starts[state]), int(self.edge_starts[state + 1])):
+            target = int(self.target[edge])
+            if target == self.sink or self.distance[target] + 2 <= tokens_left:
+                usable[self.set_members(int(self.edge_set[edge]))] = True
         return usable[self.token_class]
 
     @cached_property
@@ -81,13 +102,6 @@ class TokenAutomaton:
         order = np.argsort(self.target, kind="stable")
         targets, firsts = np.unique(self.target[order], return_index=True)
         return order, firsts, targets
-
-    @cached_property
-    def by_class(self) -> tuple[Integers, Integers, Integers]:
-        """Edges in order of their class: the order, each class's first place, the classes."""
-        order = np.argsort(self.edge_class, kind="stable")
-        classes, firsts = np.unique(self.edge_class[order], return_index=True)
-        return order, firsts, classes
 
 
 _compiled: OrderedDict[tuple[int, str], tuple[Constraint, TokenAutomaton]] = OrderedDict()
@@ -111,100 +125,273 @@ def compile_automaton(constraint: Constraint, vocabulary: Vocabulary) -> TokenAu
     return automaton
 
 
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Single steps: from `source` [N] by the tokens of trie node `unit` [N] to `target` [N]. Units
+    above the trie's nodes are control tokens."""
+
+    source: Integers
+    unit: Integers
+    target: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Steps that many states share: from `source` [N] by every unit of run `run` [N] to `target`
+    [N]; `units` are the runs' units."""
+
+    source: Integers
+    run: Integers
+    target: Integers
+    units: tuple[Integers, ...]
+
+
 def _lift(dfa: Dfa, vocabulary: Vocabulary) -> TokenAutomaton:
-    moves = _token_moves(dfa, vocabulary)  # [Q, V]
-    states = len(moves)
-    moves[np.ix_(np.flatnonzero(dfa.final), np.array(vocabulary.ends))] = states
-    distance = _distances(moves, dfa.final)
+    states = len(dfa.final)
+    runs, seeds, walked = _body_moves(dfa, vocabulary)
+    steps = _walk(dfa, vocabulary, seeds, walked)
+    steps = _with_controls(dfa, vocabulary, steps, states)
+    sources = np.concatenate([steps.source, runs.source])
+    targets = np.concatenate([steps.target, runs.target])
+    distance = _distances(sources, targets, states, dfa.final)
+    reached = _reached(sources, targets, states + 1, dfa.start)
     if distance[dfa.start] < 0:
         raise ConstraintError("the vocabulary has no tokens that spell any text of this constraint")
-    alive = distance >= 0
-    moves[:, :] = np.where((moves >= 0) & np.append(alive, True)[moves], moves, -1)
-    renumbered = np.append(np.where(alive, np.cumsum(alive) - 1, -1), alive.sum())
-    moves = np.where(moves >= 0, renumbered[moves], -1)[alive]
-    token_class, representatives = _classes(moves)
-    source, edge_class = np.nonzero(moves[:, representatives] >= 0)
-    target = moves[:, representatives][source, edge_class]
+    alive = np.append((distance >= 0) & reached[:-1], True)
+    kept = alive[steps.source] & alive[steps.target]
+    steps = _Steps(steps.source[kept], steps.unit[kept], steps.target[kept])
+    kept = alive[runs.source] & alive[runs.target]
+    runs = _Runs(runs.source[kept], runs.run[kept], runs.target[kept], runs.units)
+    renumbered = np.cumsum(alive) - 1
+    count = int(alive.sum()) - 1
+    unit_class, classes = _classes(steps, runs, len(vocabulary.trie.ends) + len(vocabulary))
+    edges = _edges(steps, runs, unit_class, states + 1)
+    order = np.argsort(renumbered[edges.source], kind="stable")
+    source = renumbered[edges.source][order]
+    token_class = _token_classes(unit_class, vocabulary)
     members = np.argsort(token_class, kind="stable")
     members = members[token_class[members] >= 0]
-    count = len(representatives)
     return TokenAutomaton(
         start=int(renumbered[dfa.start]),
-        sink=int(alive.sum()),
+        sink=count,
         token_class=token_class,
         members=members,
-        class_starts=np.searchsorted(token_class[members], np.arange(count + 1)),
+        class_starts=np.searchsorted(token_class[members], np.arange(classes + 1)),
+        set_classes=edges.set_classes,
+        set_starts=edges.set_starts,
         source=source,
-        edge_class=edge_class,
-        target=target.astype(np.int64),
-        edge_starts=np.searchsorted(source, np.arange(int(alive.sum()) + 2)),
-        distance=np.append(distance[alive], -1),
+        edge_set=edges.edge_set[order],
+        target=renumbered[edges.target][order],
+        edge_starts=np.searchsorted(source, np.arange(count + 2)),
+        distance=np.append(distance[alive[:-1]], -1),
         pad=vocabulary.pad,
     )
 
 
-def _token_moves(dfa: Dfa, vocabulary: Vocabulary) -> NDArray[np.int32]:
-    """The state after each token from each state [Q, V], or -1; all tokens walk byte by byte."""
-    states, size = len(dfa.final), len(vocabulary)
-    dead = states
-    table = np.vstack([dfa.table, np.full(dfa.table.shape[1], -1, np.int32)])
-    table = np.where(table < 0, dead, table).astype(np.int32)
-    moves = np.full((states, size), dead, dtype=np.int32)
-    spelled = sorted(
-        (index for index, text in enumerate(vocabulary.tokens) if text),
-        key=lambda index: -len(vocabulary.tokens[index] or b""),
-    )
-    if spelled:
-        texts = [vocabulary.tokens[index] or b"" for index in spelled]
-        lengths = np.array([len(text) for text in texts])
-        letters = np.zeros((len(texts), int(lengths[0])), dtype=np.int64)
-        for row, text in enumerate(texts):
-            letters[row, : len(text)] = np.frombuffer(text, dtype=np.uint8)
-        walked = np.repeat(np.arange(states, dtype=np.int32)[:, None], len(texts), axis=1)
-        for place in range(letters.shape[1]):
-            active = int(np.searchsorted(-lengths, -place))  # tokens longer than `place`
-            walked[:, :active] = table[walked[:, :active], letters[:active, place]]
-        moves[:, spelled] = walked
+def _body_moves(dfa: Dfa, vocabulary: Vocabulary) -> tuple[_Runs, _Steps, NDArray[np.bool_]]:
+    """What string bodies do, shared by all their copies: the runs of tokens that stay inside, the
+    places [source, trie node, state behind the quote] from which a walk goes on outside, and
+    which states still have to be walked from the trie's root."""
+    states = len(dfa.final)
+    walked = np.ones(states, bool)
+    where: dict[tuple[int, int, int], int] = {}
+    behind: dict[int, int] = {}
+    inside: list[tuple[int, Place]] = []
+    for state, place in enumerate(dfa.places):
+        if place is not None:
+            inside.append((state, place))
+            where[place.copy, place.count, place.inner] = state
+            following = int(dfa.table[state, QUOTE_BYTE])
+            quoted = place.body.closing == "quote" and place.body.dfa.final[place.inner]
+            if quoted and following >= 0:
+                behind[place.copy] = following
+    numbers: dict[int, int] = {}
+    units: list[Integers] = []
+    edges: list[tuple[int, int, int]] = []
+    seeds: list[tuple[Integers, Integers, Integers]] = []
+    for state, place in inside:
+        walked[state] = False
+        body = place.body
+        moves = moves_of(body, vocabulary)
+        least, most = body.counted or (0, None)
+        for run in moves.by_inner.get(place.inner, ()):
+            count = place.count + run.characters
+            if most is None:
+                count = min(count, least)
+            target = where.get((place.copy, count, run.to), -1)
+            if target >= 0:
+                if id(run) not in numbers:
+                    numbers[id(run)] = len(units)
+                    units.append(run.nodes)
+                edges.append((state, numbers[id(run)], target))
+        if place.copy in behind:
+            first, last = np.searchsorted(moves.leave_inner, [place.inner, place.inner + 1])
+            counts = moves.leave_characters[first:last] + place.count
+            ends = counts >= least if most is None else (counts >= least) & (counts <= most)
+            nodes = moves.leave_node[first:last][ends]
+            seeds.append(
+                (np.full(len(nodes), state), nodes, np.full(len(nodes), behind[place.copy]))
+            )
+    columns = np.array(edges, np.int64).reshape(-1, 3).T
+    runs = _Runs(columns[0], columns[1], columns[2], tuple(units))
+    return runs, _Steps(*_joined(seeds)), walked
+
+
+def _walk(dfa: Dfa, vocabulary: Vocabulary, seeds: _Steps, walked: NDArray[np.bool_]) -> _Steps:
+    """Every token's way from every state: all walk the trie together, level by level."""
+    trie, table = vocabulary.trie, dfa.table
+    roots = np.flatnonzero(walked)
+    source, node, state = roots, np.zeros(len(roots), np.int64), roots
+    found: list[tuple[Integers, Integers, Integers]] = []
+    ends = trie.ends[seeds.unit]
+    found.append((seeds.source[ends], seeds.unit[ends], seeds.target[ends]))
+    source = np.concatenate([source, seeds.source])
+    node = np.concatenate([node, seeds.unit])
+    state = np.concatenate([state, seeds.target])
+    while len(node):
+        owner, node, byte = trie.children(node)
+        following = table[state[owner], byte]
+        on = np.flatnonzero(following >= 0)
+        source, node, state = source[owner[on]], node[on], following[on].astype(np.int64)
+        ends = trie.ends[node]
+        found.append((source[ends], node[ends], state[ends]))
+    return _Steps(*_joined(found))
+
+
+def _with_controls(dfa: Dfa, vocabulary: Vocabulary, steps: _Steps, sink: int) -> _Steps:
+    """The steps, and those of control tokens and end tokens."""
+    nodes = len(vocabulary.trie.ends)
+    found = [(steps.source, steps.unit, steps.target)]
     for symbol, name in enumerate(dfa.controls, start=BYTES):
+        source = np.flatnonzero(dfa.table[:, symbol] >= 0)
+        if not len(source):
+            continue
         if name not in vocabulary.controls:
             raise ConstraintError(
                 f"this model has no control token {name}: it cannot write this constraint's form"
             )
-        moves[:, vocabulary.controls[name]] = table[:-1, symbol]
-    return np.where(moves == dead, -1, moves)
+        unit = nodes + vocabulary.controls[name]
+        target = dfa.table[source, symbol].astype(np.int64)
+        found.append((source, np.full(len(source), unit), target))
+    final = np.flatnonzero(dfa.final)
+    for end in vocabulary.ends:
+        spelled = int(vocabulary.trie.token_node[end])
+        unit = spelled if spelled >= 0 else nodes + end
+        found.append((final, np.full(len(final), unit), np.full(len(final), sink)))
+    return _Steps(*_joined(found))
 
 
-def _distances(moves: NDArray[np.int32], final: NDArray[np.bool_]) -> Integers:
+def _joined(parts: list[tuple[Integers, Integers, Integers]]) -> tuple[Integers, ...]:
+    if not parts:
+        return (np.empty(0, np.int64),) * 3
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def _distances(
+    sources: Integers, targets: Integers, states: int, final: NDArray[np.bool_]
+) -> Integers:
     """Fewest tokens from each state to a final one, -1 where there is no way."""
-    states = len(final)
-    before: list[list[int]] = [[] for _ in range(states)]
-    for state, row in enumerate(moves):
-        for target in np.unique(row).tolist():
-            if 0 <= target < states:
-                before[target].append(state)
-    distance = np.where(final, 0, -1).astype(np.int64)
-    waiting = deque(np.flatnonzero(final).tolist())
-    while waiting:
-        state = waiting.popleft()
-        for source in before[state]:
-            if distance[source] < 0:
-                distance[source] = distance[state] + 1
-                waiting.append(source)
-    return distance
+    pairs = np.unique(sources * (states + 1) + targets)
+    sources, targets = pairs // (states + 1), pairs % (states + 1)
+    distance = np.where(np.append(final, False), 0, -1).astype(np.int64)
+    level = 0
+    while True:
+        near = (distance[targets] == level) & (distance[sources] < 0)
+        if not near.any():
+            return distance[:-1]
+        level += 1
+        distance[sources[near]] = level
 
 
-def _classes(moves: NDArray[np.int64]) -> tuple[Integers, Integers]:
-    """The class of each token, -1 for those that lead nowhere, and one token of each class.
+def _reached(sources: Integers, targets: Integers, states: int, start: int) -> NDArray[np.bool_]:
+    """Which states some sequence of tokens leads to."""
+    pairs = np.unique(sources * states + targets)
+    sources, targets = pairs // states, pairs % states
+    reached = np.zeros(states, bool)
+    reached[start] = True
+    while True:
+        new = targets[reached[sources] & ~reached[targets]]
+        if not len(new):
+            return reached
+        reached[new] = True
 
-    Columns are compared by a random 64-bit fingerprint: two that differ collide with a chance of
-    2^-64.
-    """
-    weights = np.random.default_rng(0).integers(1, 2**63, size=len(moves), dtype=np.uint64)
+
+def _scrambled(numbers: Integers) -> NDArray[np.uint64]:
+    """A 64-bit fingerprint of each number (the finaliser of splitmix64)."""
     with np.errstate(over="ignore"):
-        prints = ((moves + 1).astype(np.uint64) * weights[:, None]).sum(axis=0, dtype=np.uint64)
-    usable = (moves >= 0).any(axis=0)
-    kept = np.flatnonzero(usable)
-    _, firsts, inverse = np.unique(prints[kept], return_index=True, return_inverse=True)
-    token_class = np.full(moves.shape[1], -1, dtype=np.int64)
-    token_class[kept] = inverse
-    return token_class, kept[firsts]
+        x = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _classes(steps: _Steps, runs: _Runs, size: int) -> tuple[Integers, int]:
+    """The class of each unit, -1 for those that lead nowhere, and how many classes there are.
+
+    Units are compared by the sum of fingerprints of all their steps: two that differ collide with
+    a chance of 2^-64.
+    """
+    prints = np.zeros(size, np.uint64)
+    states = 1 + max(int(steps.target.max(initial=0)), int(steps.source.max(initial=0)))
+    np.add.at(prints, steps.unit, _scrambled(steps.source * states + steps.target))
+    used = np.zeros(size, bool)
+    used[steps.unit] = True
+    for run in np.unique(runs.run).tolist():
+        prints[runs.units[run]] += _scrambled(np.array([-2 - run]))[0]
+        used[runs.units[run]] = True
+    kept = np.flatnonzero(used)
+    _, inverse = np.unique(prints[kept], return_inverse=True)
+    unit_class = np.full(size, -1, np.int64)
+    unit_class[kept] = inverse
+    return unit_class, int(inverse.max(initial=-1)) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    source: Integers
+    target: Integers
+    edge_set: Integers
+    set_classes: Integers
+    set_starts: Integers
+
+
+def _edges(steps: _Steps, runs: _Runs, unit_class: Integers, states: int) -> _Edges:
+    """One edge between two states, with its set of classes; equal sets are one."""
+    classes = int(unit_class.max(initial=-1)) + 1
+    between = steps.source * states + steps.target
+    triples = np.unique(between * classes + unit_class[steps.unit])
+    pair, of_class = triples // classes, triples % classes
+    firsts = np.flatnonzero(np.append(True, np.diff(pair) != 0)) if len(pair) else pair
+    prints = np.add.reduceat(_scrambled(of_class), firsts) if len(pair) else np.empty(0, np.uint64)
+    ends = np.append(firsts[1:], len(pair))
+    contents = [unit_class[run] for run in runs.units]
+    used = np.unique(runs.run)
+    of_runs = {run: np.flatnonzero(np.bincount(contents[run])) for run in used.tolist()}
+    run_prints = np.zeros(len(runs.units), np.uint64)
+    for run, found in of_runs.items():
+        run_prints[run] = _scrambled(found).sum(dtype=np.uint64)
+    all_prints = np.concatenate([prints, run_prints[runs.run]])
+    _, examples, edge_set = np.unique(all_prints, return_index=True, return_inverse=True)
+    sets = [
+        of_class[firsts[example] : ends[example]]
+        if example < len(firsts)
+        else of_runs[int(runs.run[example - len(firsts)])]
+        for example in examples.tolist()
+    ]
+    return _Edges(
+        np.concatenate([pair[firsts] // states, runs.source]),
+        np.concatenate([pair[firsts] % states, runs.target]),
+        edge_set.astype(np.int64),
+        np.concatenate(sets) if sets else np.empty(0, np.int64),
+        np.append(0, np.cumsum([len(one) for one in sets])).astype(np.int64),
+    )
+
+
+def _token_classes(unit_class: Integers, vocabulary: Vocabulary) -> Integers:
+    """The class of each token, by the trie node that spells it or as a control token."""
+    trie = vocabulary.trie
+    nodes = len(trie.ends)
+    spelled = trie.token_node >= 0
+    of_token = unit_class[nodes:].copy()
+    of_token[spelled] = unit_class[trie.token_node[spelled]]
+    return of_token

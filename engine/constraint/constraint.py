@@ -15,10 +15,14 @@ from typing import Literal as Fixed
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
+from .dfa import BYTES, Dfa
+from .document import Document
 from .pattern import parse_pattern
-from .regular import BYTES, Dfa, Expression, Literal, determinise, either
-from .schema import JSON_FORM, compile_schema
-from .toolcall import calls_language, parse_calls, render_calls
+from .regular import Expression, Literal, determinise, either
+from .schema import compile_schema
+from .toolcall import Tools, parse_calls, render_calls
+from .validator import Validator, read_json
+from .writer import SPELLS_CONTROL
 
 Kind = Fixed["json_schema", "tools", "regex", "choice"]
 _WRITTEN_LIKE_A_CONTROL = re.compile(r'<\|[^<>|]+>|<[^<>|]+\|>|<\|"\|>')
@@ -28,18 +32,40 @@ _WRITTEN_LIKE_A_CONTROL = re.compile(r'<\|[^<>|]+>|<[^<>|]+\|>|<\|"\|>')
 class Constraint:
     """A set of texts that an answer must be in.
 
-    `notes` say where the set is narrower than what was asked for.
+    `dfa` is what the canvas is held to. For a JSON Schema it writes a part of what the schema
+    allows: `notes` say where it is narrower, and `checked` names the keywords that no automaton
+    can hold, so that a finished value is checked against them.
     """
 
     kind: Kind
     dfa: Dfa
     notes: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
     _schema: Any = field(default=None, repr=False)
+    _validator: Validator | Tools | None = field(default=None, repr=False)
 
     def accepts(self, text: str) -> bool:
-        """Whether the whole text is in the set; control tokens stand in it as they are written."""
+        """Whether the whole text satisfies the constraint; control tokens stand in it as they are
+        written. For a JSON Schema this is JSON text of a valid value, members in any order."""
+        if self.kind == "json_schema":
+            try:
+                value = read_json(text)
+            except ValueError:
+                return False
+            return self.complaint(value) is None
+        if isinstance(self._validator, Tools) and (calls := _read_calls(text)):
+            return self._validator.allows(calls) and self.complaint(calls) is None
+        return self.writes(text)
+
+    def writes(self, text: str) -> bool:
+        """Whether the canvas can be made to read as this text."""
         state = self.dfa.run(self._symbols(text))
         return state >= 0 and bool(self.dfa.final[state])
+
+    def complaint(self, value: Any) -> str | None:
+        """Why a parsed value does not satisfy the schema, with its JSON pointer; `None` when it
+        does."""
+        return None if self._validator is None else self._validator.complaint(value)
 
     def render(self, value: Any) -> str:
         """The canonical text of a value: properties in the schema's order, no white space.
@@ -83,14 +109,16 @@ class Constraint:
         return symbols + list(text[at:].encode("utf-8", "surrogatepass"))
 
 
-def json_schema(schema: Mapping[str, Any]) -> Constraint:
-    """JSON texts that are valid against a schema (draft 2020-12).
+def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
+    """JSON texts that are valid against a schema (draft 2020-12, or an older one's spelling).
 
     Raises:
-        ConstraintError: a keyword is not supported, or nothing can satisfy the schema.
+        ConstraintError: the schema is malformed, refers to another document, or no text that can
+            be written satisfies it.
     """
-    expression, notes = compile_schema(schema, JSON_FORM)
-    return _compiled("json_schema", expression, notes, schema)
+    document = Document(schema)
+    dfa, notes, checked = compile_schema(document)
+    return Constraint("json_schema", dfa, notes, checked, schema, Validator(document.root))
 
 
 def tools(declarations: Sequence[ToolDeclaration], *, choice: str = "required") -> Constraint:
@@ -99,7 +127,8 @@ def tools(declarations: Sequence[ToolDeclaration], *, choice: str = "required") 
     Raises:
         ConstraintError: there is no such tool, or its parameters cannot be compiled.
     """
-    return _compiled("tools", *calls_language(declarations, choice))
+    turns = Tools(declarations, choice)
+    return Constraint("tools", turns.dfa, turns.notes, turns.checked, None, turns)
 
 
 def regex(pattern: str) -> Constraint:
@@ -122,13 +151,21 @@ def choice(options: Sequence[str]) -> Constraint:
     return _compiled("choice", either(*(Literal(option) for option in options)))
 
 
-def _compiled(
-    kind: Kind, expression: Expression, notes: tuple[str, ...] = (), schema: Any = None
-) -> Constraint:
+def _compiled(kind: Kind, expression: Expression) -> Constraint:
     dfa = determinise(expression)
     if dfa.is_empty:
         raise ConstraintError("no text at all can satisfy this constraint")
-    return Constraint(kind, dfa, notes, schema)
+    return Constraint(kind, dfa)
+
+
+def _read_calls(text: str) -> tuple[ToolCall, ...]:
+    """The calls of a turn that is written exactly as the form says; none for any other text."""
+    try:
+        calls = parse_calls(text)
+    except ValueError:
+        return ()
+    values = json.dumps([call.arguments for call in calls], ensure_ascii=False)
+    return calls if render_calls(calls) == text and not SPELLS_CONTROL.search(values) else ()
 
 
 def _as_calls(value: Any) -> Sequence[ToolCall]:

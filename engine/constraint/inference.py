@@ -8,7 +8,8 @@ Edges are arrays, so every position is a few NumPy calls over all of them; only 
 a loop. Everything is in the log domain with finite sentinels: a token that the model finds
 impossible weighs `FLOOR`, so a word of such tokens is still found when there is no other.
 
-Letters: L canvas, V vocabulary, C classes, Q states, E edges. The sink is state Q.
+Letters: L canvas, V vocabulary, C classes, S sets of classes, Q states, E edges. The sink is
+state Q.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def viterbi(
         BudgetError: no word fits in `tokens_left`.
     """
     table = _table(logp)
-    weights = _class_maxima(automaton, table)
+    classes = _class_maxima(automaton, table)
+    weights = _over_sets(automaton, classes, np.maximum.reduceat)
     tail = _tail(automaton, table, score_tail=score_tail)
     beta = _backward(automaton, weights, tail, tokens_left, start, np.maximum.reduceat)
     length, state = len(table), start
@@ -90,11 +92,13 @@ def viterbi(
             continue
         first, last = automaton.edge_starts[state], automaton.edge_starts[state + 1]
         values = (
-            weights[place, automaton.edge_class[first:last]]
+            weights[place, automaton.edge_set[first:last]]
             + beta[place + 1, automaton.target[first:last]]
         )
         edge = first + int(values.argmax())
-        tokens[place] = _best_member(automaton, table[place], int(automaton.edge_class[edge]))
+        inside = automaton.set_members(int(automaton.edge_set[edge]))
+        best = int(inside[classes[place, inside].argmax()])
+        tokens[place] = _best_member(automaton, table[place], best)
         state = int(automaton.target[edge])
     states[length] = state
     return Word(torch.from_numpy(tokens), torch.from_numpy(states), own)
@@ -114,23 +118,21 @@ def posterior(
     own when it is free.
     """
     table = _table(logp)
-    weights = _class_masses(automaton, table)
+    classes = _class_masses(automaton, table)
+    weights = _over_sets(automaton, classes, _logsumexp_rows)
     tail = _tail(automaton, table, score_tail=score_tail)
     beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
     alpha = _forward(automaton, weights, tail, start, tokens_left)
     length = len(table)
     log_z = float(beta[0, start])
-    order, firsts, classes = automaton.by_class
     tokens = np.full(table.shape, NEVER)
+    set_of = np.repeat(np.arange(automaton.sets), np.diff(automaton.set_starts))
     for place in range(length):
-        values = (
-            alpha[place, automaton.source]
-            + weights[place, automaton.edge_class]
-            + beta[place + 1, automaton.target]
-        )[order]
-        by_class = np.full(automaton.classes, NEVER)
-        by_class[classes] = _logsumexp_at(values, firsts) - log_z
-        share = by_class - weights[place]
+        values = alpha[place, automaton.source] + beta[place + 1, automaton.target]
+        # what the sets of the edges weigh beside their own tokens, then the classes of the sets
+        on_set = _scattered(automaton.edge_set, values, automaton.sets)
+        on_class = _scattered(automaton.set_classes, on_set[set_of], automaton.classes)
+        share = on_class - log_z
         members = automaton.members
         owner = automaton.token_class[members]
         tokens[place, members] = np.maximum(share[owner] + table[place, members], NEVER)
@@ -154,22 +156,24 @@ def sample(
 ) -> Tensor:
     """One joint sample [L] of the posterior: backward filtering, then a forward walk."""
     table = _table(logp)
-    weights = _class_masses(automaton, table)
+    classes = _class_masses(automaton, table)
+    weights = _over_sets(automaton, classes, _logsumexp_rows)
     tail = _tail(automaton, table, score_tail=score_tail)
     beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
-    uniforms = torch.rand(2 * len(table), generator=generator).tolist()
+    uniforms = torch.rand(3 * len(table), generator=generator).tolist()
     tokens, state = np.full(len(table), automaton.pad), start
     for place in range(len(table)):
         if state == automaton.sink:
             break
         first, last = automaton.edge_starts[state], automaton.edge_starts[state + 1]
-        edge_classes = automaton.edge_class[first:last]
-        values = weights[place, edge_classes] + beta[place + 1, automaton.target[first:last]]
-        edge = first + _drawn(values, uniforms[2 * place])
-        found = int(automaton.edge_class[edge])
+        edge_sets = automaton.edge_set[first:last]
+        values = weights[place, edge_sets] + beta[place + 1, automaton.target[first:last]]
+        edge = first + _drawn(values, uniforms[3 * place])
+        inside = automaton.set_members(int(automaton.edge_set[edge]))
+        found = int(inside[_drawn(classes[place, inside], uniforms[3 * place + 1])])
         begin, stop = automaton.class_starts[found], automaton.class_starts[found + 1]
         members = automaton.members[begin:stop]
-        tokens[place] = members[_drawn(table[place, members], uniforms[2 * place + 1])]
+        tokens[place] = members[_drawn(table[place, members], uniforms[3 * place + 2])]
         state = int(automaton.target[edge])
     return torch.from_numpy(tokens)
 
@@ -178,14 +182,15 @@ def support(
     automaton: TokenAutomaton, length: int, start: int, tokens_left: int
 ) -> NDArray[np.bool_]:
     """Which classes [L, C] can stand at a position of some word, whatever the weights."""
-    weights, tail = np.zeros((length, automaton.classes)), np.zeros(length)
+    weights, tail = np.zeros((length, automaton.sets)), np.zeros(length)
     beta = _backward(automaton, weights, tail, tokens_left, start, np.maximum.reduceat)
     possible = np.zeros((length, automaton.classes), dtype=bool)
     reached = np.zeros(automaton.sink + 1, dtype=bool)
     reached[start] = True
     for place in range(length):
         alive = reached[automaton.source] & (beta[place + 1, automaton.target] > NEVER / 2)
-        possible[place, automaton.edge_class[alive]] = True
+        for one in np.unique(automaton.edge_set[alive]).tolist():
+            possible[place, automaton.set_members(one)] = True
         following = np.zeros_like(reached)
         following[automaton.target[alive]] = True
         following[automaton.sink] |= reached[automaton.sink]
@@ -211,11 +216,30 @@ def _class_maxima(automaton: TokenAutomaton, table: Floats) -> Floats:
 
 def _class_masses(automaton: TokenAutomaton, table: Floats) -> Floats:
     """The log-mass of each class [L, C]."""
-    members, firsts = table[:, automaton.members], automaton.class_starts[:-1]
-    largest = np.maximum.reduceat(members, firsts, axis=1)
-    sizes = np.diff(automaton.class_starts)
-    members -= np.repeat(largest, sizes, axis=1)
-    return largest + np.log(np.add.reduceat(np.exp(members), firsts, axis=1))
+    return _logsumexp_rows(table[:, automaton.members], automaton.class_starts[:-1], axis=1)
+
+
+def _over_sets(
+    automaton: TokenAutomaton, classes: Floats, reduce_rows: Callable[..., Floats]
+) -> Floats:
+    """The weight of each set [L, S] from those of its classes [L, C]."""
+    return reduce_rows(classes[:, automaton.set_classes], automaton.set_starts[:-1], axis=1)
+
+
+def _logsumexp_rows(values: Floats, firsts: Integers, axis: int) -> Floats:
+    """Log-sum-exp of consecutive runs of every row."""
+    largest = np.maximum.reduceat(values, firsts, axis=axis)
+    sizes = np.diff(np.append(firsts, values.shape[1]))
+    values -= np.repeat(largest, sizes, axis=axis)
+    return largest + np.log(np.add.reduceat(np.exp(values), firsts, axis=axis))
+
+
+def _scattered(places: Integers, values: Floats, size: int) -> Floats:
+    """Log-sum-exp [size] of the values that fall on each place; `NEVER` where none does."""
+    largest = np.full(size, NEVER)
+    np.maximum.at(largest, places, values)
+    sums = np.bincount(places, np.exp(values - largest[places]), size)
+    return np.where(sums > 0, largest + np.log(np.maximum(sums, 1e-300)), NEVER)
 
 
 def _best_member(automaton: TokenAutomaton, row: Floats, found: int) -> int:
@@ -256,7 +280,7 @@ def _backward(
     for place in range(length - 1, -1, -1):
         if place == tokens_left - 1:
             beta[place + 1, :-1] = NEVER
-        values = weights[place, automaton.edge_class] + beta[place + 1, automaton.target]
+        values = weights[place, automaton.edge_set] + beta[place + 1, automaton.target]
         beta[place, :-1] = np.maximum(reduce_at(values, firsts), NEVER)
         beta[place, -1] = tail[place] + beta[place + 1, -1]
     if start != automaton.sink and beta[0, start] <= NEVER / 2:
@@ -276,7 +300,7 @@ def _forward(
     alpha[0, start] = 0.0
     order, firsts, targets = automaton.by_target
     for place in range(len(weights)):
-        values = alpha[place, automaton.source] + weights[place, automaton.edge_class]
+        values = alpha[place, automaton.source] + weights[place, automaton.edge_set]
         arrived = np.maximum(_logsumexp_at(values[order], firsts), NEVER)
         alpha[place + 1, targets] = arrived
         stayed = max(alpha[place, -1] + tail[place], NEVER)

@@ -16,20 +16,24 @@ from typing import Any
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
-from .regular import ANY, Both, Characters, Control, Expression, Literal, Repeat, either, sequence
-from .schema import NATIVE_FORM, PLAIN_TEXT, compile_schema
+from .dfa import Dfa
+from .document import Document
+from .machine import Machine, TooLarge
+from .regular import ANY, Both, Characters, Repeat, determinise
+from .shapes import Algebra
+from .validator import Validator
+from .writer import LADDER, PLAIN_TEXT, QUOTE, Limits, Writer
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_OPEN, _CLOSE, _QUOTE = "<|tool_call>", "<tool_call|>", '<|"|>'
-_FREE_TEXT = Both(PLAIN_TEXT, Repeat(Characters(ANY), 1, None))
+_OPEN, _CLOSE = "<|tool_call>", "<tool_call|>"
+CONTROLS = tuple(sorted([_OPEN, _CLOSE, QUOTE]))
+FREE_TEXT = Both(PLAIN_TEXT, Repeat(Characters(ANY), 1, None))
 _SCALAR = re.compile(r"true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _KEY = re.compile(r"([^:{}\[\],]+):")
 
 
-def calls_language(
-    declarations: Sequence[ToolDeclaration], choice: str
-) -> tuple[Expression, tuple[str, ...]]:
-    """The turns that a tool choice allows, and notes on where arguments are narrower.
+class Tools:
+    """Declared tools as a language of turns.
 
     `"required"` is one call or more, a tool's name exactly one call of it, `"none"` free text,
     and `"auto"` free text or calls.
@@ -38,51 +42,124 @@ def calls_language(
         ConstraintError: there is no such tool, a name cannot be written, or a tool's parameters
             cannot be compiled; the pointer begins with the tool's index.
     """
-    if choice == "none":
-        return _FREE_TEXT, ()
-    names = [declaration.name for declaration in declarations]
-    if choice not in ("auto", "required") and choice not in names:
-        known = ", ".join(names) or "none"
-        raise ConstraintError(f"tool_choice {choice!r} is not a declared tool (there are: {known})")
-    calls, notes = [], []
-    for index, declaration in enumerate(declarations):
-        if choice in ("auto", "required", declaration.name):
-            call, narrower = _call_language(declaration, f"/{index}")
-            calls.append(call)
-            notes += narrower
-    if not calls:
-        return _FREE_TEXT, ()
-    if choice not in ("auto", "required"):
-        return calls[0], tuple(notes)
-    some = Repeat(either(*calls), 1, None)
-    return (either(_FREE_TEXT, some) if choice == "auto" else some), tuple(notes)
+
+    def __init__(self, declarations: Sequence[ToolDeclaration], choice: str) -> None:
+        names = [declaration.name for declaration in declarations]
+        if choice not in ("auto", "required", "none") and choice not in names:
+            known = ", ".join(names) or "none"
+            raise ConstraintError(
+                f"tool_choice {choice!r} is not a declared tool (there are: {known})"
+            )
+        self._choice = choice
+        self._tools = [
+            _Tool(declaration, f"/{index}")
+            for index, declaration in enumerate(declarations)
+            if choice in ("auto", "required", declaration.name)
+        ]
+        self.notes: tuple[str, ...] = ()
+        self.checked: tuple[str, ...] = ()
+        self.dfa = self._compiled()
+
+    def allows(self, calls: Sequence[ToolCall]) -> bool:
+        """Whether a turn may be these calls, whatever their arguments."""
+        known = {tool.name for tool in self._tools}
+        one = self._choice not in ("auto", "required")
+        return (
+            bool(calls)
+            and all(call.name in known for call in calls)
+            and (not one or len(calls) == 1)
+        )
+
+    def complaint(self, calls: Sequence[ToolCall]) -> str | None:
+        """What is wrong with the arguments of some calls; `None` when they are valid."""
+        validators = {tool.name: tool.validator for tool in self._tools}
+        for call in calls:
+            wrong = validators[call.name].complaint(call.arguments)
+            if wrong is not None:
+                return f"{call.name}: {wrong}"
+        return None
+
+    def _compiled(self) -> Dfa:
+        if not self._tools:
+            return determinise(FREE_TEXT)
+        for limits in LADDER:
+            try:
+                return self._within(limits)
+            except TooLarge:
+                continue
+        raise ConstraintError("the tools lead to an automaton that is too large: offer fewer")
+
+    def _within(self, limits: Limits) -> Dfa:
+        machine = Machine(CONTROLS, limits.states)
+        end = machine.end()
+        after = machine.state()
+        machine.free(after, end)
+        calls = [tool.write(machine, after, limits) for tool in self._tools]
+        for tool, call in zip(self._tools, calls, strict=True):
+            if machine.determinise(call).is_empty:
+                raise tool.refused("no arguments that can be written satisfy it")
+        start = machine.either(*calls)
+        if self._choice in ("auto", "required"):
+            machine.free(after, start)
+        if self._choice == "auto":
+            start = machine.either(start, machine.insert(determinise(FREE_TEXT), end))
+        self.notes = tuple(dict.fromkeys(note for tool in self._tools for note in tool.notes))
+        self.checked = tuple(
+            dict.fromkeys(place for tool in self._tools for place in tool.algebra.checked)
+        )
+        return machine.determinise(start)
 
 
-def _call_language(
-    declaration: ToolDeclaration, pointer: str
-) -> tuple[Expression, tuple[str, ...]]:
-    if not _NAME.fullmatch(declaration.name):
-        raise ConstraintError(
-            f"{pointer}/name: {declaration.name!r} cannot be written in a tool call;"
-            " use letters, digits, _ . -",
-            pointer=f"{pointer}/name",
+class _Tool:
+    """One declaration, its parameters read."""
+
+    def __init__(self, declaration: ToolDeclaration, pointer: str) -> None:
+        self.name, self._pointer = declaration.name, pointer
+        self.notes: tuple[str, ...] = ()
+        if not _NAME.fullmatch(declaration.name):
+            raise ConstraintError(
+                f"{pointer}/name: {declaration.name!r} cannot be written in a tool call;"
+                " use letters, digits, _ . -",
+                pointer=f"{pointer}/name",
+            )
+        parameters = declaration.parameters or {"type": "object", "properties": {}}
+        if parameters.get("type", "object") != "object":
+            raise ConstraintError(
+                f"{pointer}/parameters/type: a tool's parameters are an object",
+                pointer=f"{pointer}/parameters/type",
+                keyword="type",
+            )
+        schema = {"type": "object", "additionalProperties": False, **parameters}
+        try:
+            document = Document(schema)
+            self.algebra = Algebra(document)
+            self.algebra.shape(self.algebra.root)
+        except ConstraintError as error:
+            raise self._named(error) from None
+        self.validator = Validator(document.root)
+
+    def write(self, machine: Machine, after: int, limits: Limits) -> int:
+        """The state in front of a call."""
+        writer = Writer(self.algebra, machine, "native", limits)
+        try:
+            arguments = writer.value(self.algebra.root, machine.control(_CLOSE, after))
+        except ConstraintError as error:
+            raise self._named(error) from None
+        self.notes = tuple(f"{self.name}: {note}" for note in writer.notes)
+        name = machine.literal(f"call:{self.name}".encode(), arguments)
+        return machine.control(_OPEN, name)
+
+    def refused(self, reason: str) -> ConstraintError:
+        """A complaint about the parameters as a whole."""
+        place = f"{self._pointer}/parameters"
+        return ConstraintError(f"tool {self.name}: {place}: {reason}", pointer=place)
+
+    def _named(self, error: ConstraintError) -> ConstraintError:
+        return ConstraintError(
+            f"tool {self.name}: {error}",
+            pointer=f"{self._pointer}/parameters{error.pointer}",
+            keyword=error.keyword,
         )
-    parameters = declaration.parameters or {"type": "object", "properties": {}}
-    if parameters.get("type", "object") != "object":
-        raise ConstraintError(
-            f"{pointer}/parameters/type: a tool's parameters are an object",
-            pointer=f"{pointer}/parameters/type",
-            keyword="type",
-        )
-    try:
-        arguments, notes = compile_schema({"type": "object", **parameters}, NATIVE_FORM)
-    except ConstraintError as error:
-        place = f"{pointer}/parameters{error.pointer}"
-        raise ConstraintError(
-            f"tool {declaration.name}: {error}", pointer=place, keyword=error.keyword
-        ) from None
-    call = sequence(Control(_OPEN), Literal(f"call:{declaration.name}"), arguments, Control(_CLOSE))
-    return call, notes
 
 
 def render_calls(calls: Sequence[ToolCall]) -> str:
@@ -92,7 +169,7 @@ def render_calls(calls: Sequence[ToolCall]) -> str:
 
 def _rendered(value: Any) -> str:
     if isinstance(value, str):
-        return f"{_QUOTE}{value}{_QUOTE}"
+        return f"{QUOTE}{value}{QUOTE}"
     if isinstance(value, Mapping):
         members = sorted(value.items(), key=lambda member: member[0].lower())
         return "{" + ",".join(f"{key}:{_rendered(item)}" for key, item in members) + "}"
@@ -107,7 +184,8 @@ def parse_calls(text: str) -> tuple[ToolCall, ...]:
     Raises:
         ValueError: the text begins a call that is not well formed.
     """
-    calls, at = [], 0
+    calls: list[ToolCall] = []
+    at = 0
     while text.startswith(_OPEN, at):
         match = re.compile(r"call:([^{]+)").match(text, at + len(_OPEN))
         if not match:
@@ -124,12 +202,12 @@ def parse_calls(text: str) -> tuple[ToolCall, ...]:
 
 def _parsed(text: str, at: int) -> tuple[Any, int]:
     """A native value and the position after it."""
-    if text.startswith(_QUOTE, at):
-        start = at + len(_QUOTE)
-        end = text.find(_QUOTE, start)
+    if text.startswith(QUOTE, at):
+        start = at + len(QUOTE)
+        end = text.find(QUOTE, start)
         if end < 0:
             raise ValueError(f"a string is not closed at position {at}")
-        return text[start:end], end + len(_QUOTE)
+        return text[start:end], end + len(QUOTE)
     opening = text[at : at + 1]
     if opening == "{":
         members: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from gesso.engine import (
+    AnswerError,
     BudgetError,
     Commit,
     ConstraintError,
@@ -148,11 +149,18 @@ def test_a_request_that_cannot_be_served_says_why(engine: Engine) -> None:
         engine.generate(Request(ASK, max_tokens=0))
     with pytest.raises(ConstraintError, match="not a declared tool"):
         engine.generate(Request(ASK, [SAVE], tool_choice="missing"))
-    refused = ToolDeclaration("f", "", {"type": "object", "properties": {"a": {"not": {}}}})
+    refused = ToolDeclaration("f", "", {"type": "object", "properties": {"a": {"minimum": ""}}})
     with pytest.raises(ConstraintError) as raised:
         engine.generate(Request(ASK, [refused]))
-    assert raised.value.pointer == "/0/parameters/properties/a/not"
-    assert raised.value.keyword == "not"
+    assert raised.value.pointer == "/0/parameters/properties/a/minimum"
+    assert raised.value.keyword == "minimum"
+
+
+def test_an_answer_that_breaks_what_only_a_value_can_show_is_refused(engine: Engine) -> None:
+    schema = {"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True}
+    with pytest.raises(AnswerError, match="non-unique elements") as raised:
+        engine.generate(Request(ASK, constraint=json_schema(schema), seed=1, max_tokens=32))
+    assert raised.value.usage.denoising_steps > 0
 
 
 def test_an_unknown_device_or_dtype_is_refused(tmp_path: Path) -> None:

@@ -130,14 +130,22 @@ def record(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def test_white_space_stands_between_tokens_only() -> None:
+def test_white_space_is_written_between_tokens_only() -> None:
     constraint = json_schema(
         record(a={"type": "integer"}, b={"type": "array", "items": {"type": "null"}})
     )
     for text in ('{"a":1,"b":[]}', '{ "a" : 1 ,\n\t"b" : [ null , null ] }', '{"a":1,"b":[ ]}'):
+        assert constraint.writes(text)
         assert constraint.accepts(text)
-    for text in (' {"a":1,"b":[]}', '{"a":1,"b":[]}\n', '{"a":1 2,"b":[]}', '{"b":[],"a":1}'):
+    for text in ('{"a":1 2,"b":[]}', '{"a":1,"b":[],}', '{"a":1 "b":[]}', '{"a":1,"a":2,"b":[]}'):
+        assert not constraint.writes(text)
         assert not constraint.accepts(text)
+
+
+def test_members_are_accepted_in_any_order_and_written_in_the_schemas() -> None:
+    constraint = json_schema(record(a={"type": "integer"}, b={"type": "null"}))
+    assert constraint.accepts('{"b": null, "a": 1}')
+    assert not constraint.writes('{"b": null, "a": 1}')
 
 
 def test_values_are_rendered_in_the_schemas_order() -> None:
@@ -154,7 +162,7 @@ def test_values_are_rendered_in_the_schemas_order() -> None:
 @pytest.mark.parametrize(
     ("schema", "accepted", "refused"),
     [
-        ({"type": "integer"}, ["0", "-7", "10"], ["01", "1.0", "+1", "1e3", "--1", ""]),
+        ({"type": "integer"}, ["0", "-7", "10"], ["01", "1.5", "+1", "--1", ""]),
         ({"type": "number"}, ["0", "-0.5", "1e5", "2.5E-3"], ["1.", ".5", "1e", "NaN", "1e999"]),
         (
             {"type": "string", "format": "date"},
@@ -179,34 +187,20 @@ def test_scalars(schema: Any, accepted: list[str], refused: list[str]) -> None:
 @pytest.mark.parametrize(
     ("schema", "pointer", "keyword"),
     [
-        ({"type": "integer", "minimum": 3}, "/minimum", "minimum"),
-        (record(a={"type": "number", "multipleOf": 2}), "/properties/a/multipleOf", "multipleOf"),
-        (
-            {"type": "array", "items": {"type": "null"}, "uniqueItems": True},
-            "/uniqueItems",
-            "uniqueItems",
-        ),
-        ({"oneOf": [{"type": "null"}]}, "/oneOf", "oneOf"),
-        ({"type": "string", "not": {"const": "a"}}, "/not", "not"),
-        ({"type": "object", "patternProperties": {}}, "/patternProperties", "patternProperties"),
+        ({"minimum": "3"}, "/minimum", "minimum"),
+        (record(a={"multipleOf": 0}), "/properties/a/multipleOf", "multipleOf"),
         ({"anyOf": [{"type": "null"}, {"allOf": []}]}, "/anyOf/1/allOf", "allOf"),
-        ({"type": "string", "format": "hostname"}, "/format", "format"),
         ({"type": "text"}, "/type", "type"),
         ({"enum": []}, "/enum", "enum"),
-        ({"type": "string", "minLength": 4, "maxLength": 3}, "/minLength", "minLength"),
-        (
-            {"type": "array", "items": {"type": "null"}, "minItems": 2, "maxItems": 1},
-            "/minItems",
-            "minItems",
-        ),
+        ({"minLength": -1}, "/minLength", "minLength"),
+        ({"maxItems": 1.5}, "/maxItems", "maxItems"),
+        ({"properties": []}, "/properties", "properties"),
+        ({"required": "a"}, "/required", "required"),
+        ({"pattern": "(a"}, "/pattern", "pattern"),
         ({"$ref": "https://example.org/s"}, "/$ref", "$ref"),
         ({"$ref": "#/$defs/missing"}, "/$ref", "$ref"),
         ({"$ref": "#"}, "/$ref", "$ref"),
-        ({"type": "array"}, "/type", "type"),
-        ({"type": "object", "properties": {}, "required": ["a"]}, "/required", "required"),
-        (record(a={}), "/properties/a", None),
-        (record(a=True), "/properties/a", None),
-        ({"type": "string", "pattern": "a(?=b)"}, "/pattern", "pattern"),
+        ({"properties": {"a/b": {"not": 3}}}, "/properties/a~1b/not", "not"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_with_its_place(
@@ -219,8 +213,201 @@ def test_what_cannot_be_compiled_is_refused_with_its_place(
     assert pointer in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        False,
+        {"type": "string", "minLength": 4, "maxLength": 3},
+        {"type": "array", "minItems": 2, "maxItems": 1},
+        {"allOf": [{"type": "string"}, {"type": "null"}]},
+        {"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 4},
+        {"required": ["a"], "properties": {"a": False}, "type": "object"},
+        {"enum": ["a"], "not": {"pattern": "a"}},
+    ],
+)
+def test_a_schema_that_nothing_satisfies_is_refused(schema: Any) -> None:
+    with pytest.raises(ConstraintError, match="no text at all"):
+        json_schema(schema)
+
+
 def test_a_language_that_is_narrower_than_its_schema_says_so() -> None:
-    schema = {**record(a={"type": "string", "maxLength": 5000}), "additionalProperties": True}
+    schema = record(a={"type": "string", "maxLength": 5000})
     notes = json_schema(schema).notes
-    assert any("maxLength" in note for note in notes)
-    assert any("additionalProperties" in note for note in notes)
+    assert any("at most 256 characters" in note for note in notes)
+    assert any("does not speak of" in note for note in notes)
+    assert json_schema({**record(a={"type": "null"}), "additionalProperties": False}).notes == ()
+
+
+def test_what_no_automaton_holds_is_checked_on_the_value() -> None:
+    constraint = json_schema({"type": "array", "items": {"type": "integer"}, "uniqueItems": True})
+    assert constraint.checked == ("uniqueItems",)
+    assert constraint.writes("[1,1]")
+    assert not constraint.accepts("[1,1]")
+    assert constraint.complaint([1, 1]) == "value: [1, 1] has non-unique elements"
+
+
+KEYWORDS: list[tuple[Any, list[str], list[str]]] = [
+    (True, ['{"a":[1]}', '"x"', "null"], ["nul", ""]),
+    ({"type": "integer", "minimum": -3, "maximum": 12}, ["-3", "0", "12"], ["-4", "13", "1.5"]),
+    (
+        {"minimum": 0.5, "exclusiveMaximum": 2, "type": "number"},
+        ["0.5", "1.99"],
+        ["0.49", "2", "2.0"],
+    ),
+    ({"type": "integer", "multipleOf": 7, "minimum": 1}, ["7", "21", "7000"], ["0", "8"]),
+    ({"type": "number", "multipleOf": 0.25}, ["0.25", "3.50", "-1", "2"], ["0.3", "1.1"]),
+    ({"type": ["string", "null"], "maxLength": 2}, ['"ab"', "null"], ['"abc"', "1"]),
+    ({"type": "string", "not": {"enum": ["a", "b"]}}, ['"c"', '""', '"ab"'], ['"a"', '"b"']),
+    (
+        {"type": "string", "pattern": "^a", "not": {"pattern": "b$"}},
+        ['"a"', '"aba"'],
+        ['"ab"', '"c"'],
+    ),
+    ({"enum": [[1, {"a": 2}], "x"]}, ['[1,{"a":2}]', '"x"'], ["[1]", '[1,{"a":3}]']),
+    (
+        {"type": "array", "prefixItems": [{"type": "null"}], "items": {"type": "boolean"}},
+        ["[]", "[null]", "[null,true]"],
+        ["[true]", "[null,null]"],
+    ),
+    (
+        {"type": "array", "items": {"type": "integer"}, "contains": {"const": 3}, "maxContains": 1},
+        ["[3]", "[1,3,2]"],
+        ["[]", "[1]", "[3,3]"],
+    ),
+    (
+        {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
+        ["{}", '{"a":1}', '{"a":1,"b":2}'],
+        ['{"a":"x"}', '{"a":1,"b":2,"c":3}'],
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"name": {"type": "string"}},
+            "additionalProperties": {"type": "integer"},
+        },
+        ['{"name":"x"}', '{"name":"x","nameplate":1}', '{"n":1}', '{"other":2}'],
+        ['{"name":1}', '{"other":"x"}', '{"nam\\u0065":1}'],
+    ),
+    (
+        {
+            "type": "object",
+            "patternProperties": {"^x-": {"type": "integer"}, "y$": {"type": "null"}},
+            "additionalProperties": False,
+        },
+        ['{"x-a":1}', '{"by":null}', '{"x-a":1,"by":null}'],
+        ['{"x-a":null}', '{"z":1}', '{"x-y":1}'],
+    ),
+    (
+        {"type": "object", "propertyNames": {"maxLength": 2}, "additionalProperties": {"const": 1}},
+        ['{"ab":1}'],
+        ['{"abc":1}'],
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"type": "null"}, "b": {"type": "null"}},
+            "dependentRequired": {"a": ["b"]},
+            "additionalProperties": False,
+        },
+        ["{}", '{"b":null}', '{"a":null,"b":null}'],
+        ['{"a":null}'],
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"kind": {"enum": ["a", "b"]}, "x": {"type": "integer"}},
+            "required": ["kind"],
+            "if": {"properties": {"kind": {"const": "a"}}},
+            "then": {"required": ["x"]},
+            "else": {"properties": {"x": False}},
+        },
+        ['{"kind":"a","x":1}', '{"kind":"b"}'],
+        ['{"kind":"a"}', '{"kind":"b","x":1}'],
+    ),
+    (
+        {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "integer", "maximum": 5}]},
+        ["-1", "6"],
+        ["0", "5", '"x"'],
+    ),
+    (
+        {
+            "oneOf": [
+                {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+                {"type": "object", "properties": {"b": {"type": "integer"}}, "required": ["b"]},
+            ]
+        },
+        ['{"a":1}', '{"b":1}'],
+        ["{}", '{"a":1,"b":1}', '{"a":"x"}'],
+    ),
+    (
+        {
+            "allOf": [
+                {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                {"properties": {"a": {"maxLength": 1}, "b": {"type": "null"}}},
+            ]
+        },
+        ['{"a":"x"}', '{"a":"x","b":null}'],
+        ['{"a":"xy"}', '{"b":null}'],
+    ),
+    (
+        {
+            "$defs": {
+                "tree": {
+                    "type": "object",
+                    "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}}},
+                    "required": ["kids"],
+                    "additionalProperties": False,
+                }
+            },
+            "$ref": "#/$defs/tree",
+        },
+        ['{"kids":[]}', '{"kids":[{"kids":[]}]}'],
+        ["{}", '{"kids":[{}]}'],
+    ),
+    (
+        {
+            "$schema": "http://json-schema.org/draft-04/schema#",
+            "type": "array",
+            "items": [{"type": "integer", "minimum": 1, "exclusiveMinimum": True}],
+            "additionalItems": False,
+        },
+        ["[2]", "[]"],
+        ["[1]", "[2,3]"],
+    ),
+    (
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "definitions": {"s": {"$id": "#short", "type": "string", "maxLength": 1}},
+            "$ref": "#short",
+            "maxLength": 0,
+        },
+        ['"a"'],
+        ['"ab"'],
+    ),
+    (
+        {
+            "type": "object",
+            "allOf": [{"properties": {"a": {"type": "null"}}}],
+            "properties": {"b": {"type": "null"}},
+            "unevaluatedProperties": False,
+        },
+        ['{"b":null,"a":null}', "{}"],
+        ['{"c":null}'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "written", "refused"), KEYWORDS)
+def test_a_keyword_holds_the_canvas_to_what_it_says(
+    schema: Any, written: list[str], refused: list[str]
+) -> None:
+    constraint = json_schema(schema)
+    assert [text for text in written if not constraint.accepts(text)] == []
+    assert [text for text in written if not constraint.writes(text)] == []
+    assert [text for text in refused if constraint.accepts(text)] == []
+    assert [text for text in refused if constraint.writes(text)] == []
+    rng = random.Random(0)
+    for _ in range(20):
+        text = random_text(constraint, rng)
+        if text is not None:
+            assert constraint.accepts(text) or constraint.checked, text

@@ -45,8 +45,9 @@ def test_a_control_token_inside_a_string_is_no_text() -> None:
     for inside in ("a<tool_call|>b", "<|", "<<|x", '<|"|><|"|>'):
         text = f'<|tool_call>call:save{{Amount:1,zone:<|"|>{inside}<|"|>}}<tool_call|>'
         assert not tools([SAVE]).accepts(text)
-    with pytest.raises(ConstraintError, match="cannot be written"):
-        tools([ToolDeclaration("f", "", parameters(a={"const": "<|turn>"}))])
+    needed = ToolDeclaration("f", "", {**parameters(a={"const": "<|turn>"}), "required": ["a"]})
+    with pytest.raises(ConstraintError, match="no arguments that can be written"):
+        tools([needed])
 
 
 @pytest.mark.parametrize(
@@ -85,12 +86,14 @@ def parameters(**properties: Any) -> dict[str, Any]:
     [
         (ToolDeclaration("two words", "", {}), "/0/name"),
         (
-            ToolDeclaration("f", "", parameters(**{"a b": {"type": "null"}})),
-            "/0/parameters/properties/a b",
+            ToolDeclaration(
+                "f", "", {**parameters(**{"a b": {"type": "null"}}), "required": ["a b"]}
+            ),
+            "/0/parameters",
         ),
         (ToolDeclaration("f", "", {"type": "string"}), "/0/parameters/type"),
         (
-            ToolDeclaration("f", "", parameters(a={"minimum": 1})),
+            ToolDeclaration("f", "", parameters(a={"minimum": "1"})),
             "/0/parameters/properties/a/minimum",
         ),
     ],
