@@ -65,11 +65,9 @@ class Limits:
 
 LADDER = (
     Limits(depth=8, free_depth=2, longest=256, states=4_000),
-    Limits(depth=6, free_depth=1, longest=128, states=6_000),
-    Limits(depth=4, free_depth=1, longest=64, states=8_000),
-    Limits(depth=3, free_depth=1, longest=64, states=8_000),
-    Limits(depth=2, free_depth=0, longest=32, states=10_000),
-    Limits(depth=1, free_depth=0, longest=32, states=16_000),
+    Limits(depth=4, free_depth=1, longest=64, states=6_000),
+    Limits(depth=2, free_depth=0, longest=32, states=8_000),
+    Limits(depth=1, free_depth=0, longest=16, states=16_000),
 )
 """Tried in order until the automaton is small enough."""
 
