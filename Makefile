@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint bench train eval clean
+.PHONY: demo test test-slow lint bench bench-schemas train eval clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev  ## our engine beside transformers' generate
 	$(BIN)/gesso bench
+
+bench-schemas: $(VENV)/.installed-dev  ## our constraints beside other engines', on real schemas
+	$(BIN)/python -m gesso.engine.benchmarks.maskbench
 
 train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, in runs/sketch
 	$(BIN)/python -m gesso.engine.training.train --out runs/sketch
