@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint bench bench-schemas train eval clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas train eval clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ test: $(VENV)/.installed-dev  ## the fast suite
 
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow
+
+campaigns: $(VENV)/.installed-dev  ## the attacks: thousands of drawn cases against an independent judge
+	$(BIN)/pytest -m slow tests/campaigns
 
 lint: $(VENV)/.installed-dev
 	mkdir -p $(VENV)/typing/gesso
