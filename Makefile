@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas train eval clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls train eval clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,9 @@ bench: $(VENV)/.installed-dev  ## our engine beside transformers' generate
 
 bench-schemas: $(VENV)/.installed-dev  ## our constraints beside other engines', on real schemas
 	$(BIN)/python -m gesso.engine.benchmarks.maskbench
+
+bench-calls: $(VENV)/.installed-dev  ## tool declarations and calls of the Berkeley leaderboard
+	$(BIN)/python -m gesso.engine.benchmarks.bfcl
 
 train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, in runs/sketch
 	$(BIN)/python -m gesso.engine.training.train --out runs/sketch
