@@ -95,11 +95,23 @@ def llguidance() -> Judge:
 
 
 def xgrammar() -> Judge:
-    """XGrammar's compiler with `any_whitespace` and without its strict mode, on one thread."""
+    """XGrammar over the 256 bytes alone: the same language as over any vocabulary, and soon there.
+
+    It has `any_whitespace`, not its strict mode, and one thread.
+    """
+    return _xgrammar([bytes([byte]) for byte in range(256)])
+
+
+def xgrammar_tokens() -> Judge:
+    """XGrammar as it is used, over all the tokens."""
+    return _xgrammar([token or b"" for token in read_tekken().tokens])
+
+
+def _xgrammar(tokens: list[bytes]) -> Judge:
     from xgrammar import GrammarCompiler, GrammarMatcher, TokenizerInfo, VocabType
 
-    tokens = [token or b"" for token in read_tekken().tokens]
-    information = TokenizerInfo(tokens, VocabType.RAW, vocab_size=len(tokens), stop_token_ids=[END])
+    end = len(tokens)
+    information = TokenizerInfo([*tokens, b"</s>"], VocabType.RAW, stop_token_ids=[end])
     compiler = GrammarCompiler(information, max_threads=1, cache_enabled=False)
 
     def compile_schema(schema: Any) -> Language:
@@ -112,7 +124,7 @@ def xgrammar() -> Judge:
 
         def accepts(text: str) -> bool:
             matcher = GrammarMatcher(grammar)
-            return matcher.accept_string(_encoded(text)) and matcher.accept_token(END)
+            return matcher.accept_string(_encoded(text)) and matcher.accept_token(end)
 
         return Language(milliseconds, accepts)
 
@@ -157,6 +169,7 @@ JUDGES: dict[str, Callable[[], Judge]] = {
     "gesso tokens": gesso_tokens,
     "llguidance": llguidance,
     "xgrammar": xgrammar,
+    "xgrammar tokens": xgrammar_tokens,
     "outlines-core": outlines_core,
 }
 

@@ -15,7 +15,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,14 +25,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .judges import JUDGES
 from .worker import Case, Verdict, Worker
 
 DATA = Path("../shared/data/maskbench-dev.jsonl.gz")
 ENGINES = ("gesso", "llguidance", "xgrammar", "outlines-core")
-SECONDS = 30.0
+SECONDS = 10.0
 """How long one schema may take an engine, its instances included."""
 LIFTED = 100
-"""About how many of our byte automata are lifted to tokens as well, evenly spaced."""
+"""About how many schemas, evenly spaced, are also compiled for the 131,072 tokens where an engine
+is judged over bytes."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ def score(cases: Sequence[Case], verdicts: Sequence[Verdict]) -> Score:
 
 
 def run(
-    engine: str, cases: Sequence[Case], processes: int, advance: Callable[[], None]
+    engine: str, cases: Sequence[Case], processes: int, report: Callable[[Case, Verdict], None]
 ) -> list[Verdict]:
-    """One engine's verdicts in the order of the cases; `advance` is called after each.
+    """One engine's verdicts in the order of the cases; each is reported as soon as it is there.
 
     Raises:
         EngineError: the engine cannot be loaded.
@@ -102,7 +104,7 @@ def run(
         with Worker(engine, SECONDS) as worker:
             for case in cases[first::processes]:
                 verdicts.append(worker.judge(case))
-                advance()
+                report(case, verdicts[-1])
         return verdicts
 
     with ThreadPoolExecutor(processes) as pool:
@@ -110,23 +112,22 @@ def run(
     return [shares[index % processes][index // processes] for index in range(len(cases))]
 
 
-def rows_of(engine: str, cases: Sequence[Case], verdicts: Sequence[Verdict]) -> Iterator[Any]:
-    """One JSON value a schema, to study failures with: the first text that was judged wrongly, and
-    how many there are."""
-    for case, verdict in zip(cases, verdicts, strict=True):
-        row = asdict(verdict)
-        wrong = row.pop("wrong")
-        kinds = [case.texts[index][1] for index in wrong]
-        first = case.texts[wrong[0]] if wrong else None
-        yield {
-            "engine": engine,
-            "schema": row.pop("name"),
-            "compiled": verdict.milliseconds is not None,
-            **row,
-            "valid_rejected": kinds.count(True),
-            "invalid_accepted": kinds.count(False),
-            "first_wrong": first and {"text": first[0], "valid": first[1]},
-        }
+def row_of(engine: str, case: Case, verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON, to study failures with: the first text that was judged wrongly, and how
+    many there are."""
+    row = asdict(verdict)
+    wrong = row.pop("wrong")
+    kinds = [case.texts[index][1] for index in wrong]
+    first = case.texts[wrong[0]] if wrong else None
+    return {
+        "engine": engine,
+        "schema": row.pop("name"),
+        "compiled": verdict.milliseconds is not None,
+        **row,
+        "valid_rejected": kinds.count(True),
+        "invalid_accepted": kinds.count(False),
+        "first_wrong": first and {"text": first[0], "valid": first[1]},
+    }
 
 
 def main() -> None:
@@ -149,28 +150,30 @@ def main() -> None:
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn())
     with (
         Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress,
-        (arguments.json or Path(os.devnull)).open("w", encoding="utf-8") as out,
+        (arguments.json or Path(os.devnull)).open("w", 1, "utf-8") as out,
     ):
 
         def measure(engine: str, chosen: Sequence[Case]) -> list[Verdict]:
             task = progress.add_task(engine, total=len(chosen))
-            verdicts = run(engine, chosen, arguments.processes, lambda: progress.advance(task))
-            for row in rows_of(engine, chosen, verdicts):
-                out.write(json.dumps(row, ensure_ascii=False) + "\n")
-            return verdicts
+
+            def report(case: Case, verdict: Verdict) -> None:
+                progress.advance(task)
+                out.write(json.dumps(row_of(engine, case, verdict), ensure_ascii=False) + "\n")
+
+            return run(engine, chosen, arguments.processes, report)
 
         for engine in engines:
             verdicts = measure(engine, cases)
             _add(table, engine, score(cases, verdicts))
-            if engine == "gesso":
+            if f"{engine} tokens" in JUDGES:
                 compiled = [
                     Case(case.name, case.schema, ())
                     for case, verdict in zip(cases, verdicts, strict=True)
                     if verdict.milliseconds is not None
                 ]
-                lifted = compiled[:: max(1, len(compiled) // LIFTED)]
-                result = score(lifted, measure("gesso tokens", lifted))
-                _add(table, f"… to tokens (of {len(lifted)})", result, judged=False)
+                some = compiled[:: max(1, len(compiled) // LIFTED)]
+                result = score(some, measure(f"{engine} tokens", some))
+                _add(table, f"… tokens ({len(some)})", result, judged=False)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -178,10 +181,10 @@ def _table(schemas: int) -> Table:
     table = Table(
         title=f"{schemas} schemas of MaskBench",
         caption=(
-            "Counts are of schemas. Compile times are of those that compile: ours to a byte"
-            " automaton and, in the second line, from there to tokens for an even sample;"
-            " llguidance and xgrammar over the same 131,072 tokens, on one thread;"
-            " outlines-core over the 256 bytes only."
+            "Counts are of schemas; compile times are of those that compile. llguidance compiles"
+            " for 131,072 tokens; gesso and xgrammar over bytes and, for an even sample, in the"
+            " line below: gesso from bytes to these tokens, xgrammar anew for them, on one thread."
+            " outlines-core compiles over bytes only."
             f" {SECONDS:g} s without an answer, or a crash, is a compile error."
         ),
     )

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gesso.engine import Constraint, ConstraintError, EngineError, json_schema
 from gesso.engine.benchmarks.judges import Language, RefusalError
-from gesso.engine.benchmarks.maskbench import read_cases, rows_of, run, score
+from gesso.engine.benchmarks.maskbench import read_cases, row_of, run, score
 from gesso.engine.benchmarks.worker import Case, Verdict, judge_with
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
@@ -64,16 +65,15 @@ def test_the_benchmark_judges_in_a_process_as_here_and_its_counts_add_up(
     sample: list[Case], compiled: Sequence[tuple[Case, Constraint]]
 ) -> None:
     few = sample[:20]
-    advanced: list[None] = []
-    verdicts = run("gesso", few, 1, lambda: advanced.append(None))
+    rows: list[dict[str, Any]] = []
+    verdicts = run("gesso", few, 2, lambda *pair: rows.append(row_of("gesso", *pair)))
     assert [verdict.name for verdict in verdicts] == [case.name for case in few]
-    assert len(advanced) == len(few)
+    assert {row["schema"] for row in rows} == {case.name for case in few}
     names = {case.name for case, _ in compiled}
     assert [verdict.milliseconds is not None for verdict in verdicts] == [
         case.name in names for case in few
     ]
     result = score(few, verdicts)
-    rows = list(rows_of("gesso", few, verdicts))
     wrong = [row for row in rows if row["valid_rejected"] or row["invalid_accepted"]]
     assert result.passing + result.compile_error + len(wrong) == result.schemas == len(few)
     assert result.compile_error == sum(not row["compiled"] for row in rows)
@@ -110,4 +110,4 @@ def test_what_an_engine_raises_is_a_refusal_of_that_schema() -> None:
 
 def test_an_engine_that_cannot_be_loaded_is_an_error_not_a_row_of_refusals() -> None:
     with pytest.raises(EngineError, match="cannot be measured"):
-        run("no such engine", [Case("a", True, ())], 1, lambda: None)
+        run("no such engine", [Case("a", True, ())], 1, lambda case, verdict: None)
