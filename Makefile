@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint bench train eval clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls train eval clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ test: $(VENV)/.installed-dev  ## the fast suite
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow
 
+campaigns: $(VENV)/.installed-dev  ## the attacks: thousands of drawn cases against an independent judge
+	$(BIN)/pytest -m slow tests/campaigns
+
 lint: $(VENV)/.installed-dev
 	mkdir -p $(VENV)/typing/gesso
 	for room in agent engine memory tools; do ln -sfn $(CURDIR)/$$room $(VENV)/typing/gesso/$$room; done
@@ -35,6 +38,12 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev  ## our engine beside transformers' generate
 	$(BIN)/gesso bench
+
+bench-schemas: $(VENV)/.installed-dev  ## our constraints beside other engines', on real schemas
+	$(BIN)/python -m gesso.engine.benchmarks.maskbench
+
+bench-calls: $(VENV)/.installed-dev  ## tool declarations and calls of the Berkeley leaderboard
+	$(BIN)/python -m gesso.engine.benchmarks.bfcl
 
 train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, in runs/sketch
 	$(BIN)/python -m gesso.engine.training.train --out runs/sketch

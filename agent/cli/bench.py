@@ -17,7 +17,7 @@ def bench(
     prompt_tokens: Prompt = 256, steps: Steps = 8, rounds: Rounds = 3, as_json: Json = False
 ) -> None:
     """Measure our engine and `transformers` on the same random checkpoint, in turns."""
-    from ...engine.bench import run_bench
+    from ...engine.benchmarks.speed import run_bench
     from .output import print_json, print_table
 
     report = run_bench(prompt_tokens=prompt_tokens, steps=steps, rounds=rounds)

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from .checkpoint import load_weights
-from .config import GenerationConfig, read_config
-from .errors import EngineError
-from .sampler import Noise, denoise
+from ..checkpoint import load_weights
+from ..config import GenerationConfig, read_config
+from ..errors import EngineError
+from ..sampler import Noise, denoise
 
 LAYERS = "sssfsssf"
 VOCABULARY = 32_768

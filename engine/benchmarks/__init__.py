@@ -1,0 +1,1 @@
+"""Measurements of the engine beside other people's: speed, schemas, tool calls."""
