@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -25,6 +28,13 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many symbols each token stands for [V]: its bytes, or 1 for a control token."""
+        sizes = np.array([len(token or b"") for token in self.tokens], dtype=np.int64)
+        sizes[list(self.controls.values())] = 1
+        return sizes
 
     @cached_property
     def fingerprint(self) -> str:
