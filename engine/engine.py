@@ -214,11 +214,10 @@ class Engine:
             if canvas.is_full:
                 return
             with clock.denoising():
-                reading = verifier.draft(canvas)
-            tokens = reading.tokens[: canvas.course.tokens_left].tolist()
-            yield [*canvas.known, *tokens]
+                reads = verifier.draft(canvas)
+            yield reads
             with clock.prefill():
-                verifier.check(canvas, tokens[: reading.length])
+                verifier.check(canvas)
 
     def _cut(self, tokens: Sequence[int]) -> tuple[list[int], bool]:
         """The tokens before the first one that ends the turn, and whether there is one."""

@@ -39,6 +39,8 @@ class Verifier:
         self._before = torch.empty(0)  # [1, D] the encoder's state before the canvas
         self._states = torch.empty(0)  # [T, D] its states at the canvas's encoded tokens
         self._soft: Tensor | None = None  # [1, L, D] of the last draft
+        self._logp = torch.empty(0)  # [L, V] of the last draft
+        self._reading = Reading(self._logp, 0)
 
     def commit(self, tokens: Sequence[int]) -> None:
         """Encode a prompt or a full canvas; what comes next stands behind it."""
@@ -63,9 +65,9 @@ class Verifier:
             ]
             canvas.settle(words[max(range(len(words)), key=scores.__getitem__)])
 
-    def draft(self, canvas: Canvas) -> Reading:
-        """One denoising step: what is known stands in the canvas, the rest is noise; returns what
-        the canvas reads as behind what is known."""
+    def draft(self, canvas: Canvas) -> list[int]:
+        """One denoising step: what is known stands in the canvas, the rest is noise. Returns what
+        the canvas reads as."""
         first = len(canvas.known)
         length = canvas.length
         if self._window is not None:
@@ -77,15 +79,25 @@ class Verifier:
         soft = self._conditioning(known, length)
         step = temper(self._model.denoise(tokens[None], self._cache, soft)[0], 1.0)
         self._soft = self._model.soften(step.probabilities)[None]
+        self._logp = step.log_probabilities()
         self._states = self._before[:0]  # the denoiser's keys have taken the place of the encoder's
-        return canvas.course.read(step.log_probabilities()[first:])
+        self._reading = canvas.course.read(self._logp[first:])
+        return [*canvas.known, *self._reading.tokens[: canvas.course.tokens_left].tolist()]
 
-    def check(self, canvas: Canvas, draft: Sequence[int]) -> None:
+    def check(self, canvas: Canvas) -> None:
         """Settle the draft up to the first token that the encoder would not have written, and
-        there the encoder's."""
-        first, start = len(canvas.known), self._cache.length
-        states = self._encode([*canvas.known, *draft], start)
+        there the encoder's. What the draft says of the positions behind it is then read anew and
+        checked once more: a short pass, which settles a token at least."""
+        self._settle(canvas, self._reading)
+        if len(canvas.known) < len(self._logp) and not canvas.is_full:
+            self._settle(canvas, canvas.course.read(self._logp[len(canvas.known) :]))
+
+    def _settle(self, canvas: Canvas, reading: Reading) -> None:
+        draft = reading.tokens[: min(reading.length, canvas.course.tokens_left)].tolist()
+        first, start, done = len(canvas.known), self._cache.length, len(self._states)
+        states = self._encode([*canvas.known[done:], *draft], start + done)
         self._cache.length = start
+        states = torch.cat([self._states, states])
         logits = self._model.logits(torch.cat([self._before, states[:-1]])[first:])
         if (allowed := canvas.course.allowed(draft)) is not None:
             logits = logits.masked_fill(~allowed.to(logits.device), float("-inf"))

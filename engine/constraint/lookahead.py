@@ -23,6 +23,7 @@ class Lookahead:
     def __init__(self, dfa: Dfa) -> None:
         self._dfa = dfa
         self._ways: dict[int, list[tuple[int, int]]] = {}
+        self._targets: dict[int, frozenset[int]] = {}
 
     def ways(self, state: int) -> list[tuple[int, int]]:
         """The symbols that may follow a state, each with the state behind it."""
@@ -69,12 +70,17 @@ class Lookahead:
 
     def longest(self, state: int, most: int) -> int | None:
         """The number of symbols in the longest text from a state, `None` for more than `most`."""
-        reached, count = {state}, 0
-        while reached := {target for one in reached for _, target in self.ways(one)}:
+        reached, count = frozenset([state]), 0
+        while reached := frozenset().union(*map(self._after, reached)):
             count += 1
             if count > most:
                 return None
         return count
+
+    def _after(self, state: int) -> frozenset[int]:
+        if state not in self._targets:
+            self._targets[state] = frozenset(target for _, target in self.ways(state))
+        return self._targets[state]
 
     @cached_property
     def _distance(self) -> NDArray[np.int64]:
