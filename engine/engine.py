@@ -88,6 +88,8 @@ class Engine:
         self.generation = generation
         self.tokenizer = tokenizer
         self.template = template
+        self.course_type = Course
+        """How a constrained turn makes use of its constraint; measurements set others."""
         self._turn = threading.Lock()
 
     @property
@@ -282,7 +284,7 @@ class _Plan:
         """The turn's way through its constraint's language, if it has one."""
         if self.constraint is None or self.automaton is None:
             return FreeCourse(engine.tokenizer.vocabulary.ends, tokens_left=self.max_tokens)
-        return Course(
+        return engine.course_type(
             self.constraint,
             self.automaton,
             engine.tokenizer,
