@@ -26,12 +26,12 @@ class Canvas:
         over = self.course.ended or not self.course.tokens_left
         return over or len(self.known) == self.length
 
-    @property
-    def holds_the_rest(self) -> bool:
-        """Whether only a few whole answers are left, and each has room on this canvas."""
+    def answers(self) -> list[list[int]]:
+        """The whole answers that are left, where they are few and each has room on this canvas."""
         words, ends = self.course.alternatives(), self.course.ends
         room = self.length - len(self.known)
-        return bool(words) and all(word[-1] in ends and len(word) <= room for word in words)
+        fitting = all(word[-1] in ends and len(word) <= room for word in words)
+        return words if fitting else []
 
     def settle(self, tokens: Iterable[int]) -> None:
         """Put tokens behind the known ones, as many as there is room for, and what is certain

@@ -25,6 +25,7 @@ from .course import Course, FreeCourse
 from .errors import BudgetError, ContextError, RequestError
 from .model import DiffusionGemma, KVCache
 from .prompt import ChatTemplate
+from .reader import read_answer
 from .request import Commit, Draft, Request, Result, ToolCall, Usage
 from .sampler import Noise, denoise
 from .tokenizer import Tokenizer
@@ -186,25 +187,30 @@ class Engine:
     def _sampled(
         self, canvas: Canvas, cache: KVCache, noise: Noise, _: Verifier, clock: _Clock
     ) -> Iterator[list[int]]:
-        """Denoise a canvas until it is settled; yields what it reads as after every step."""
-        config = self.generation
-        if canvas.holds_the_rest:
-            # which of a few words it is shows in their probabilities: the second step,
-            # conditioned on the first, has seen all there is to see
-            most = min(config.max_denoising_steps, 2)
-            config = config.model_copy(update={"max_denoising_steps": most})
-        process = denoise(
-            self.model, cache, canvas.length, config, noise, canvas.course, canvas.known
-        )
+        """Denoise a canvas as the checkpoint's sampler does; yields what it reads as after every
+        step."""
+        passes = self._passes(canvas, cache, noise)
         reads: list[int] = []
         while True:
             with clock.denoising():
-                step = next(process, None)
-            if step is None:
+                found = next(passes, None)
+            if found is None:
                 break
-            reads = step.reading.tokens.tolist()
+            reads = found
             yield reads[: len(canvas.known) + canvas.course.tokens_left]
         canvas.settle(reads[len(canvas.known) :])
+
+    def _passes(self, canvas: Canvas, cache: KVCache, noise: Noise) -> Iterator[list[int]]:
+        """What a canvas reads as after each of the denoiser's passes."""
+        length, known = canvas.length, canvas.known
+        if answers := canvas.answers():
+            pad = self.generation.pad_token_id
+            for word in read_answer(self.model, cache, length, noise, known, answers, pad):
+                yield [*known, *word]
+            return
+        config = self.generation
+        for step in denoise(self.model, cache, length, config, noise, canvas.course, known):
+            yield step.reading.tokens.tolist()
 
     def _verified(
         self, canvas: Canvas, cache: KVCache, noise: Noise, verifier: Verifier, clock: _Clock

@@ -46,6 +46,17 @@ class KVCache:
         assert values is not None
         return keys[:, :, : self.length], values[:, :, : self.length]
 
+    def repeated(self, rows: int) -> KVCache:
+        """A cache of `rows` rows over this one's only row; it is copied when it is first written
+        to."""
+        copy = KVCache(len(self._keys))
+        copy.length = self.length
+        for layer in range(len(self._keys)):
+            keys, values = self.prefix(layer)
+            copy._keys[layer] = keys.expand(rows, -1, -1, -1)
+            copy._values[layer] = values.expand(rows, -1, -1, -1)
+        return copy
+
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write [B, G, T, K] behind the prefix and return prefix and new together.
 
