@@ -170,10 +170,8 @@ class FreeCourse:
         self.tokens_left -= 1
 
     def read(self, logp: Tensor) -> Reading:
-        """The most probable tokens, up to one that ends the turn."""
-        tokens = logp.argmax(-1)
-        found = torch.isin(tokens, torch.tensor(self.ends, device=logp.device)).nonzero()
-        return Reading(tokens, int(found[0]) + 1 if len(found) else len(tokens))
+        """The most probable tokens; all of them count."""
+        return Reading(logp.argmax(-1), len(logp))
 
     def allowed(self, draft: Sequence[int]) -> None:
         """No token is forbidden."""

@@ -166,10 +166,10 @@ class Engine:
                     verifier.commit(waiting)
                 waiting = []
                 write = self._verified if self.config.verify_drafts else self._sampled
-                for reads in write(canvas, cache, noise, verifier, clock):
+                for number, reads in enumerate(write(canvas, cache, noise, verifier, clock), 1):
                     steps += 1
                     visible, _ = self._cut(reads)
-                    yield Draft(canvases, steps, visible, self.tokenizer.decode(visible))
+                    yield Draft(canvases, number, visible, self.tokenizer.decode(visible))
             committed, _ = self._cut(canvas.known)
             written += committed
             waiting = [*waiting, *canvas.known]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .regular import Dfa
 
 Symbols = tuple[int, ...]
+_MOST_STATES = 2048  # left in search of a meeting: a bound on the work
 
 
 class Lookahead:
@@ -53,7 +54,7 @@ class Lookahead:
         must pass is nearer to an end than any that leads to it, so it waits for them all.
         """
         open_ends: dict[int | None, list[Symbols]] = {state: [()]}
-        while True:
+        for _ in range(_MOST_STATES):
             farthest = max(open_ends, key=lambda one: -1 if one is None else self._distance[one])
             if len(open_ends) == 1 and len(open_ends[farthest]) > 1:
                 return open_ends[farthest], farthest
@@ -67,6 +68,7 @@ class Lookahead:
                 open_ends[target] = open_ends.get(target, []) + further
             if sum(map(len, open_ends.values())) > most:
                 return None
+        return None
 
     def longest(self, state: int, most: int) -> int | None:
         """The number of symbols in the longest text from a state, `None` for more than `most`."""
