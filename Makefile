@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls train eval clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies train eval clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,9 @@ train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, i
 
 eval: $(VENV)/.installed  ## measure the bundled model on held-out documents and receipts
 	$(BIN)/python -m gesso.engine.training.evaluate --write
+
+bench-policies: $(VENV)/.installed  ## steps, seconds and exactness of each way to hold a constraint
+	$(BIN)/python -m gesso.engine.benchmarks.policies --records 500
 
 clean:
 	rm -rf $(VENV) build *.egg-info

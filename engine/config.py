@@ -95,6 +95,9 @@ class ModelConfig(BaseModel):
     verify_drafts: bool = False
     """Whether the encoder checks every canvas before it is committed (`verifier.py`): set for a
     checkpoint for which an ablation shows that it pays."""
+    draft_window: int | None = Field(default=None, gt=0)
+    """How many positions behind the known ones a draft that is to be verified has (never more than
+    the longest answer still needs); without one, the whole canvas."""
 
 
 class EntropyBound(BaseModel):

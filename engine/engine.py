@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
+from .canvas import Canvas
 from .checkpoint import load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
-from .constraint import Constraint, TokenAutomaton, compile_automaton, viterbi
+from .constraint import Constraint, TokenAutomaton, compile_automaton
 from .constraint import tools as tools_constraint
+from .course import Course, FreeCourse
 from .errors import AnswerError, BudgetError, ContextError, RequestError
-from .model import DiffusionGemma
+from .model import DiffusionGemma, KVCache
 from .prompt import ChatTemplate
+from .reader import read_answer
 from .request import Commit, Draft, Request, Result, ToolCall, Usage
-from .sampler import Distribution, Noise, Reading, denoise
+from .sampler import Noise, denoise
 from .tokenizer import Tokenizer
 from .verifier import Verifier
 
@@ -88,6 +89,8 @@ class Engine:
         self.generation = generation
         self.tokenizer = tokenizer
         self.template = template
+        self.course_type = Course
+        """How a constrained turn makes use of its constraint; measurements set others."""
         self._turn = threading.Lock()
 
     @property
@@ -151,57 +154,28 @@ class Engine:
     def _turn_events(self, plan: _Plan) -> Iterator[Event]:
         clock = _Clock()
         cache = self.model.new_cache()
-        verifier = Verifier(self.model, cache)
-        with clock.prefill():
-            verifier.encode(plan.prompt)
         noise = Noise(plan.seed, self.config.text_config.vocab_size, self.model.device)
-        guide = plan.guide(self)
+        verifier = Verifier(self.model, cache, noise, self.config.draft_window)
+        course = plan.course(self)
         written: list[int] = []
+        waiting = plan.prompt  # to be encoded, as soon as a pass needs it
         canvases = steps = 0
-        ended = False
-        rest: list[int] | None = None  # of a draft whose beginning was corrected
-        while not ended and len(written) < plan.max_tokens:
+        while not course.ended and course.tokens_left:
             canvases += 1
-            left = plan.max_tokens - len(written)
-            if guide:
-                guide.tokens_left = left
-            reading = Reading(torch.empty(0), 0)
-            with clock.denoising():
-                process = denoise(
-                    self.model,
-                    cache,
-                    self.config.canvas_length,
-                    self.generation,
-                    noise,
-                    guide,
-                    None if rest is None else torch.tensor(rest, device=self.model.device),
-                )
-            while True:
-                with clock.denoising():
-                    step = next(process, None)
-                if step is None:
-                    break
-                steps += 1
-                reading = step.reading
-                visible, _ = self._cut(reading.tokens.tolist()[:left])
-                yield Draft(canvases, step.number, visible, self.tokenizer.decode(visible))
-            tokens = reading.tokens.tolist()
-            if self.config.verify_drafts:
+            canvas = Canvas(self.config.canvas_length, course)
+            if not canvas.is_full:
                 with clock.prefill():
-                    verdict = verifier.verify(
-                        tokens[: min(reading.length, left)], guide.allowed if guide else None
-                    )
-                behind = tokens[len(verdict.tokens) :]
-                rest = [*behind, *noise.tokens(len(verdict.tokens)).tolist()]
-                tokens = verdict.tokens
-            committed, ended = self._cut(tokens[:left])
+                    verifier.commit(waiting)
+                waiting = []
+                write = self._verified if self.config.verify_drafts else self._sampled
+                for number, reads in enumerate(write(canvas, cache, noise, verifier, clock), 1):
+                    steps += 1
+                    visible, _ = self._cut(reads)
+                    yield Draft(canvases, number, visible, self.tokenizer.decode(visible))
+            committed, _ = self._cut(canvas.known)
             written += committed
+            waiting = [*waiting, *canvas.known]
             yield Commit(canvases, committed, self.tokenizer.decode(committed))
-            if guide:
-                guide.commit(tokens)
-            if not ended and len(written) < plan.max_tokens and not self.config.verify_drafts:
-                with clock.prefill():
-                    verifier.encode(tokens)
         usage = Usage(
             prompt_tokens=len(plan.prompt),
             output_tokens=len(written),
@@ -210,7 +184,50 @@ class Engine:
             prefill_seconds=clock.prefill_seconds,
             denoising_seconds=clock.denoising_seconds,
         )
-        yield self._result(plan, written, ended, usage)
+        yield self._result(plan, written, course.ended, usage)
+
+    def _sampled(
+        self, canvas: Canvas, cache: KVCache, noise: Noise, _: Verifier, clock: _Clock
+    ) -> Iterator[list[int]]:
+        """Denoise a canvas as the checkpoint's sampler does; yields what it reads as after every
+        step."""
+        passes = self._passes(canvas, cache, noise)
+        reads: list[int] = []
+        while True:
+            with clock.denoising():
+                found = next(passes, None)
+            if found is None:
+                break
+            reads = found
+            yield reads[: len(canvas.known) + canvas.course.tokens_left]
+        canvas.settle(reads[len(canvas.known) :])
+
+    def _passes(self, canvas: Canvas, cache: KVCache, noise: Noise) -> Iterator[list[int]]:
+        """What a canvas reads as after each of the denoiser's passes."""
+        length, known = canvas.length, canvas.known
+        if answers := canvas.answers():
+            pad = self.generation.pad_token_id
+            for word in read_answer(self.model, cache, length, noise, known, answers, pad):
+                yield [*known, *word]
+            return
+        config = self.generation
+        for step in denoise(self.model, cache, length, config, noise, canvas.course, known):
+            yield step.reading.tokens.tolist()
+
+    def _verified(
+        self, canvas: Canvas, cache: KVCache, noise: Noise, verifier: Verifier, clock: _Clock
+    ) -> Iterator[list[int]]:
+        """Draft and check a canvas until it is full; yields what it reads as after every draft."""
+        while True:
+            with clock.prefill():
+                verifier.read(canvas)
+            if canvas.is_full:
+                return
+            with clock.denoising():
+                reads = verifier.draft(canvas)
+            yield reads
+            with clock.prefill():
+                verifier.check(canvas)
 
     def _cut(self, tokens: Sequence[int]) -> tuple[list[int], bool]:
         """The tokens before the first one that ends the turn, and whether there is one."""
@@ -275,46 +292,17 @@ class _Plan:
                 )
         return cls(prompt, budget, request.seed, constraint, automaton)
 
-    def guide(self, engine: Engine) -> _Projection | None:
-        """The projection of this turn's constraint, if there is one."""
-        if self.automaton is None:
-            return None
-        return _Projection(self.automaton, score_tail=engine.config.trained_tail)
-
-
-class _Projection:
-    """The disciplined policy: what a canvas reads as is the most probable word of the language
-    under the step's distribution; the dynamics are left to the model."""
-
-    def __init__(self, automaton: TokenAutomaton, *, score_tail: bool) -> None:
-        self._automaton = automaton
-        self._score_tail = score_tail
-        self._state = automaton.start
-        self.tokens_left = 0
-
-    def read(self, step: Distribution) -> Reading:
-        """The Viterbi word, and how many positions are its own."""
-        draft = viterbi(
-            self._automaton,
-            step.log_probabilities(),
-            self._state,
-            self.tokens_left,
-            score_tail=self._score_tail,
+    def course(self, engine: Engine) -> Course | FreeCourse:
+        """The turn's way through its constraint's language, if it has one."""
+        if self.constraint is None or self.automaton is None:
+            return FreeCourse(engine.tokenizer.vocabulary.ends, tokens_left=self.max_tokens)
+        return engine.course_type(
+            self.constraint,
+            self.automaton,
+            engine.tokenizer,
+            tokens_left=self.max_tokens,
+            score_tail=engine.config.trained_tail,
         )
-        return Reading(draft.tokens.to(step.argmax.device), draft.length)
-
-    def allowed(self, draft: Sequence[int]) -> Tensor:
-        """The tokens [len(draft), V] that may stand at each position of a draft."""
-        state, rows = self._state, []
-        for place, token in enumerate(draft):
-            rows.append(self._automaton.allowed(state, self.tokens_left - place))
-            state = self._automaton.advance(state, token)
-        return torch.from_numpy(np.stack(rows))
-
-    def commit(self, tokens: Sequence[int]) -> None:
-        """Go on behind the committed tokens."""
-        for token in tokens:
-            self._state = self._automaton.advance(self._state, token)
 
 
 class _Clock:

@@ -17,6 +17,7 @@ G key-value heads, K head width, V vocabulary, E experts, N = B * T.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -44,6 +45,17 @@ class KVCache:
         assert keys is not None
         assert values is not None
         return keys[:, :, : self.length], values[:, :, : self.length]
+
+    def repeated(self, rows: int) -> KVCache:
+        """A cache of `rows` rows over this one's only row; it is copied when it is first written
+        to."""
+        copy = KVCache(len(self._keys))
+        copy.length = self.length
+        for layer in range(len(self._keys)):
+            keys, values = self.prefix(layer)
+            copy._keys[layer] = keys.expand(rows, -1, -1, -1)
+            copy._values[layer] = values.expand(rows, -1, -1, -1)
+        return copy
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write [B, G, T, K] behind the prefix and return prefix and new together.
@@ -335,11 +347,33 @@ class DiffusionGemma(nn.Module):
         whole = start == 0
         view = View(cache, None if whole else full[None, None], sliding[None, None], causal=whole)
         rotary = self._rotary(positions[None].expand(batch, -1))
-        x = self._embed(tokens)
+        x = self.embed(tokens)
         for layer in self.stack:
             x = layer(x, rotary[layer.self_attn.sliding], view, layer.encoder_scalar)
         cache.length += count
         return self.norm(x)
+
+    def branches(self, texts: Sequence[Sequence[int]], cache: KVCache) -> list[Tensor]:
+        """States [T, D] of several continuations of the cached prefix, of one row, in one pass:
+        each reads the prefix and itself, none another. The cache keeps its length."""
+        device, window = self.device, self.config.sliding_window
+        sizes = [len(text) for text in texts]
+        tokens = torch.tensor([token for text in texts for token in text], device=device)
+        owner = torch.arange(len(texts), device=device).repeat_interleave(
+            torch.tensor(sizes, device=device)
+        )
+        positions = torch.cat([torch.arange(size, device=device) for size in sizes]) + cache.length
+        prefix = torch.arange(cache.length, device=device)
+        seen = torch.cat([prefix, positions])  # [P + T] the position that a key stands at
+        own = (owner[:, None] == owner[None]) & (positions[None] <= positions[:, None])
+        full = torch.cat([own.new_ones(len(tokens), cache.length), own], dim=1)
+        sliding = full & (seen[None] > positions[:, None] - window)
+        view = View(cache, full[None, None], sliding[None, None])
+        rotary = self._rotary(positions[None])
+        x = self.embed(tokens[None])
+        for layer in self.stack:
+            x = layer(x, rotary[layer.self_attn.sliding], view, layer.encoder_scalar)
+        return list(self.norm(x)[0].split(sizes))
 
     def denoise(
         self,
@@ -368,7 +402,7 @@ class DiffusionGemma(nn.Module):
             sliding = own | (full & (slots > prefix_lengths[:, None] - window))
             view = View(cache, full[:, None, None], sliding[:, None, None])
         rotary = self._rotary(positions)
-        x = self.self_conditioning(self._embed(canvas), soft_embeddings)
+        x = self.self_conditioning(self.embed(canvas), soft_embeddings)
         for layer in self.stack:
             x = layer(x, rotary[layer.self_attn.sliding], view, layer.denoiser_scalar)
         return self.logits(self.norm(x))
@@ -386,7 +420,8 @@ class DiffusionGemma(nn.Module):
         weight = self.embed_tokens.weight
         return probabilities.to(weight.dtype) @ weight * self._scale(weight)
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor) -> Tensor:
+        """The embeddings [..., D] of tokens, as a pass reads them."""
         embedded = self.embed_tokens(tokens)
         return embedded * self._scale(embedded)
 

@@ -3,8 +3,8 @@
 At every step the denoiser's distribution is tempered, the positions of least entropy are accepted
 within a bound, and the rest is drawn anew (arXiv 2505.24857; the reference is
 `generation_diffusion_gemma.py` in `transformers`). A *guide* may read each step's distribution:
-it says what the canvas reads as, and which positions count for stopping. It never touches the
-dynamics, which follow the model's own distribution.
+it says what the canvas reads as, and which positions count for stopping. The dynamics follow the
+model's own distribution; only tokens that are known stay what they are.
 
 All randomness comes from a `Noise`, so a run is repeatable and can be compared, draw by draw,
 with another implementation.
@@ -12,7 +12,7 @@ with another implementation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,8 +90,8 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
 class Guide(Protocol):
     """Reads a step's distribution under a constraint."""
 
-    def read(self, step: Distribution) -> Reading:
-        """The canvas as the constraint lets it read."""
+    def read(self, logp: Tensor) -> Reading:
+        """The canvas as the constraint lets it read, of log-probabilities [L, V]."""
         ...
 
 
@@ -123,40 +123,49 @@ def denoise(
     config: GenerationConfig,
     noise: Noise,
     guide: Guide | None = None,
-    draft: Tensor | None = None,
+    known: Sequence[int] = (),
 ) -> Iterator[Step]:
     """Denoise one canvas behind the cached prefix, yielding every step; the last one's reading is
     what there is to commit.
 
+    The canvas begins with the `known` tokens, which stay; the guide reads what comes after them.
     Stops when reading and argmax have been the same for `stability_threshold` steps and the mean
-    entropy is under `confidence_threshold`, both over the reading's own positions. The canvas
-    begins as noise, or as a `draft` [L] that is to be mended.
+    entropy is under `confidence_threshold`, both over the reading's own positions.
     """
-    canvas = noise.tokens(length) if draft is None else draft
+    pinned = torch.tensor(known, dtype=torch.long, device=model.device)
+    first = len(pinned)
+    canvas = noise.tokens(length)
     soft: Tensor | None = None
     history: list[tuple[Tensor, Tensor]] = []
     for number in range(1, config.max_denoising_steps + 1):
         remaining = config.max_denoising_steps - number + 1
         share = remaining / config.max_denoising_steps
         temperature = config.t_min + (config.t_max - config.t_min) * share
+        canvas[:first] = pinned
         step = temper(model.denoise(canvas[None], cache, soft)[0], temperature)
+        step.entropy[:first] = 0.0
         accepted = accept(step.entropy, config.sampler_config.entropy_bound)
         uniforms = noise.uniforms(length)
         rows = accepted.nonzero()[:, 0]
         canvas = noise.tokens(length)
         canvas[rows] = draw(step.probabilities[rows], uniforms[rows])
         soft = model.soften(step.probabilities)[None]
+        soft[0, :first] = model.embed(pinned)
 
-        reading = guide.read(step) if guide else Reading(step.argmax, length)
+        argmax = torch.cat([pinned, step.argmax[first:]])
+        reading = Reading(argmax, length)
+        if guide:
+            behind = guide.read(step.log_probabilities()[first:])
+            reading = Reading(torch.cat([pinned, behind.tokens]), first + behind.length)
         stable = len(history) == config.stability_threshold and all(
-            _same(reading, step.argmax, *earlier) for earlier in history
+            _same(reading, argmax, *earlier) for earlier in history
         )
-        history = [*history, (reading.tokens, step.argmax)][-config.stability_threshold :]
+        history = [*history, (reading.tokens, argmax)][-config.stability_threshold :]
         if config.stability_threshold == 0:
             history = []
-        confident = step.entropy[: reading.length].mean() < config.confidence_threshold
+        confident = step.entropy[first : reading.length].mean() < config.confidence_threshold
         finished = bool(stable and confident)
-        yield Step(number, canvas, step.argmax, accepted, step.entropy, reading, finished)
+        yield Step(number, canvas, argmax, accepted, step.entropy, reading, finished)
         if finished:
             return
 

@@ -32,6 +32,13 @@ class Vocabulary:
         return len(self.tokens)
 
     @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many symbols each token stands for [V]: its bytes, or 1 for a control token."""
+        sizes = np.array([len(token or b"") for token in self.tokens], dtype=np.int64)
+        sizes[list(self.controls.values())] = 1
+        return sizes
+
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of all of it, for caches of compiled automata."""
         digest = hashlib.sha256()

@@ -1,1 +1,1 @@
-"""Measurements of the engine beside other people's: speed, schemas, tool calls."""
+"""Measurements that can be repeated: each module is one command."""

