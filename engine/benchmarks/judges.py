@@ -55,6 +55,25 @@ def gesso() -> Judge:
     return compile_schema
 
 
+def gesso_writes() -> Judge:
+    """The same, judged by what a canvas can be made to read as: members in the schema's order,
+    none that the schema does not speak of, nesting and counts as deep as the automaton has them."""
+
+    def compile_schema(schema: Any) -> Language:
+        began = time.perf_counter()
+        try:
+            constraint = json_schema(schema)
+        except ConstraintError as error:
+            raise RefusalError(str(error), error.pointer, error.keyword) from error
+
+        def writes(text: str) -> bool:
+            return constraint.writes(text) and (not constraint.checked or constraint.accepts(text))
+
+        return Language(_since(began), writes, tuple(constraint.notes))
+
+    return compile_schema
+
+
 def gesso_tokens() -> Judge:
     """Only the second half of our compilation: byte automaton to token automaton."""
     vocabulary = read_tekken().vocabulary()
@@ -167,6 +186,7 @@ def outlines_core() -> Judge:
 JUDGES: dict[str, Callable[[], Judge]] = {
     "gesso": gesso,
     "gesso tokens": gesso_tokens,
+    "gesso writes": gesso_writes,
     "llguidance": llguidance,
     "xgrammar": xgrammar,
     "xgrammar tokens": xgrammar_tokens,

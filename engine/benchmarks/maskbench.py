@@ -29,7 +29,7 @@ from .judges import JUDGES
 from .worker import Case, Verdict, Worker
 
 DATA = Path("../shared/data/maskbench-dev.jsonl.gz")
-ENGINES = ("gesso", "llguidance", "xgrammar", "outlines-core")
+ENGINES = ("gesso", "gesso writes", "llguidance", "xgrammar", "outlines-core")
 SECONDS = 10.0
 """How long one schema may take an engine, its instances included."""
 LIFTED = 100
