@@ -38,6 +38,8 @@ def compile_schema(document: Document) -> tuple[Dfa, tuple[str, ...], tuple[str,
                 if not dfa.is_empty:
                     return dfa, notes, tuple(algebra.checked)
                 break
+            else:
+                break  # it would be no smaller with more let through
     except RecursionError:
         raise ConstraintError("the schema nests too deeply") from None
     finally:

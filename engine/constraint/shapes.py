@@ -13,9 +13,10 @@ must be checked on the finished value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations, islice
 from typing import Any
 
 from .dfa import Dfa
@@ -218,6 +219,10 @@ class Algebra:
         self._kept: list[Any] = []
         self._shapes: dict[Term, Shape] = {EVERYTHING: ALL, NOTHING: Shape()}
         self._open: set[Term] = set()
+        self._cuts = 0
+        self._narrow: set[Term] = set()
+        self._narrowed = 0
+        """Counts what was left out: a term whose shape made it grow is narrower than it should."""
         self.checked: dict[str, None] = {}
         self.root = self.schema(document.root)
 
@@ -276,13 +281,17 @@ class Algebra:
             ConstraintError: a keyword is malformed, or a reference refers to itself.
         """
         if term in self._shapes:
+            self._narrowed += term in self._narrow
             return self._shapes[term]
         kind, *parts = self._terms[term]
         if term in self._open:
-            if kind == "schema":
+            if kind == "schema" and parts[0].keys() <= {"$ref", "$defs", "definitions"}:
                 pointer = self._document.pointer(parts[0])
                 raise refused(pointer, "$ref", "refers to itself: no value is ever reached")
+            self._cuts += 1  # the least set that solves the equation: nothing is added here
+            self._narrowed += 1
             return Shape()
+        cuts, narrowed = self._cuts, self._narrowed
         self._open.add(term)
         try:
             if kind == "schema":
@@ -299,12 +308,20 @@ class Algebra:
                 found = self._other_shape(parts[0])
         finally:
             self._open.discard(term)
-        self._shapes[term] = found
+        if self._narrowed != narrowed:
+            self._narrow.add(term)
+        if self._cuts == cuts or not self._open:
+            self._shapes[term] = found
         return found
 
     def _other_shape(self, term: Term) -> Shape:
+        narrowed = self._narrowed
         try:
-            return self.complement(self.shape(term))
+            found = self.shape(term)
+            if self._narrowed != narrowed:  # what is narrower has a complement that is wider
+                self._narrowed = narrowed
+                raise Inexact("not")
+            return self.complement(found)
         except Inexact as inexact:
             if not self._wide:
                 return Shape()
@@ -350,21 +367,27 @@ class Algebra:
         return Shape(
             first.null and second.null,
             first.booleans & second.booleans,
-            _pairs(first.numbers, second.numbers, Numbers.intersect),
-            _pairs(first.strings, second.strings, Strings.intersect),
-            _bounded(
+            self._bounded(_pairs(first.numbers, second.numbers, Numbers.intersect)),
+            self._bounded(_pairs(first.strings, second.strings, Strings.intersect)),
+            self._bounded(
                 joint
                 for one in first.arrays
                 for other in second.arrays
                 if (joint := self._both_arrays(one, other)) is not None
             ),
-            _bounded(
+            self._bounded(
                 joint
                 for one in first.objects
                 for other in second.objects
                 if (joint := self._both_objects(one, other)) is not None
             ),
         )
+
+    def _bounded(self, items: Iterator[Any]) -> tuple[Any, ...]:
+        """A union of at most so many items; what is left out makes it narrower."""
+        found = _distinct(islice(items, _MOST_ITEMS))
+        self._narrowed += next(items, None) is not None
+        return found
 
     def _union(self, shapes: Iterable[Shape]) -> Shape:
         parts = list(shapes)
@@ -525,6 +548,7 @@ class Algebra:
 
     def _closed(self, shape: Shape, schema: Mapping[str, Any]) -> Shape:
         """`unevaluatedProperties` and `unevaluatedItems`: what no keyword spoke of."""
+        self._narrowed += "unevaluatedProperties" in schema or "unevaluatedItems" in schema
         if "unevaluatedProperties" in schema:
             rest = self.schema(self._document.child(schema, "unevaluatedProperties"))
             objects = tuple(
@@ -663,6 +687,7 @@ class Algebra:
         name = schema.get("format")
         if isinstance(name, str) and name in FORMATS:
             inside.add(FORMATS[name])
+            self._narrowed += 1  # no format is wider than its standard, some are narrower
         found = Strings(None, least or 0, most, frozenset(inside))
         return () if found.is_empty else (found,)
 
@@ -700,6 +725,7 @@ class Algebra:
                 place = f"{pointer}/patternProperties"
                 language = parse_pattern(pattern, search=True, pointer=place)
                 patterns.append((language, self.schema(child)))
+        self._narrowed += _overlap([language for language, _ in patterns])
         implied = "additionalProperties" not in schema
         rest = EVERYTHING
         if not implied:
@@ -755,6 +781,12 @@ def _kinds(patterns: Sequence[tuple[Expression, Term]], rest: Others) -> list[Ot
     return [*kinds, rest]
 
 
+def _overlap(languages: Sequence[Expression]) -> bool:
+    """Whether a name may be in two of some languages."""
+    pairs = combinations(languages, 2)
+    return any(not automaton_of(Both(one, other)).is_empty for one, other in pairs)
+
+
 def _named_by_none(others: Sequence[Others], within: Strings) -> list[Strings]:
     """The names that are of no kind."""
     left = [within]
@@ -770,16 +802,9 @@ def _named_by_none(others: Sequence[Others], within: Strings) -> list[Strings]:
     return left
 
 
-def _pairs(first: Sequence[Any], second: Sequence[Any], intersect: Any) -> tuple[Any, ...]:
+def _pairs(first: Sequence[Any], second: Sequence[Any], intersect: Any) -> Iterator[Any]:
     joints = (intersect(one, other) for one in first for other in second)
-    return _bounded(joint for joint in joints if not joint.is_empty)
-
-
-def _bounded(items: Iterable[Any]) -> tuple[Any, ...]:
-    found = _distinct(items)
-    if len(found) > _MOST_ITEMS:
-        raise Inexact("allOf")
-    return found
+    return (joint for joint in joints if not joint.is_empty)
 
 
 def _distinct(items: Iterable[Any]) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 from typing import Literal as Fixed
 
+from ..errors import ConstraintError
 from .bodies import Body
 from .dfa import Dfa
 from .machine import Machine
@@ -55,19 +56,22 @@ _SPLITS = 4
 @dataclass(frozen=True)
 class Limits:
     """What keeps an automaton small: how deep values nest, how deep they do where the schema says
-    nothing of them, the longest counted string (characters), and how many states there may be."""
+    nothing of them, on how many levels optional members are written, the longest counted string
+    (characters), and how many states there may be."""
 
     depth: int
     free_depth: int
+    optional_depth: int
     longest: int
     states: int
 
 
 LADDER = (
-    Limits(depth=8, free_depth=2, longest=256, states=4_000),
-    Limits(depth=4, free_depth=1, longest=64, states=6_000),
-    Limits(depth=2, free_depth=0, longest=32, states=8_000),
-    Limits(depth=1, free_depth=0, longest=16, states=16_000),
+    Limits(depth=8, free_depth=2, optional_depth=8, longest=256, states=4_000),
+    Limits(depth=8, free_depth=1, optional_depth=3, longest=64, states=6_000),
+    Limits(depth=8, free_depth=0, optional_depth=2, longest=32, states=8_000),
+    Limits(depth=8, free_depth=0, optional_depth=1, longest=16, states=12_000),
+    Limits(depth=8, free_depth=0, optional_depth=0, longest=16, states=30_000),
 )
 """Tried in order until the automaton is small enough."""
 
@@ -157,14 +161,19 @@ class Writer:
                 *(machine.literal(text, close) for text in texts if text is not None)
             )
         longest = self._limits.longest
-        if strings.most is not None and strings.most > longest and not strings.inside:
+        if strings.most is not None and strings.most > longest:
             self.notes[f"counted strings have at most {longest} characters"] = None
             if strings.least > longest:
                 return 0
             strings = replace(strings, most=longest)
         key = (strings, style, close)
         if key not in self._bodies:
-            self._bodies[key] = machine.insert_body(_body_of(strings, style), close)
+            try:
+                body = _body_of(strings, style)
+            except ConstraintError as error:
+                self.notes[str(error)] = None
+                return 0
+            self._bodies[key] = machine.insert_body(body, close)
         return self._bodies[key]
 
     # arrays
@@ -224,6 +233,10 @@ class Writer:
         """Members in order, each with its comma in front unless it is the first."""
         machine = self._machine
         declared = [(name, term) for name, term in objects.declared if term != NOTHING]
+        if self._limits.depth - depth > self._limits.optional_depth and free < 0:
+            level = self._limits.optional_depth
+            self.notes[f"optional members are written on {level} levels"] = None
+            declared = [member for member in declared if member[0] in objects.required]
         if self._form == "native":
             declared.sort(key=lambda member: member[0].lower())
         taken = frozenset(name for name, _ in objects.declared)
@@ -287,7 +300,7 @@ class Writer:
     ) -> list[Others]:
         """The undeclared members that are written: those that the schema speaks of, and all where
         it declares none or wants more than it declares."""
-        wanted = not declared or objects.least > declared
+        wanted = not objects.declared or objects.least > declared
         found = []
         for other in objects.others:
             if other.implied and not wanted:
