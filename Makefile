@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies train eval clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection train eval clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,9 @@ eval: $(VENV)/.installed  ## measure the bundled model on held-out documents and
 
 bench-policies: $(VENV)/.installed  ## steps, seconds and exactness of each way to hold a constraint
 	$(BIN)/python -m gesso.engine.benchmarks.policies --records 500
+
+bench-projection: $(VENV)/.installed-dev  ## what a constraint of twenty tools costs to compile and to project on
+	$(BIN)/python -m gesso.engine.benchmarks.projection
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -14,8 +14,10 @@ state Q.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +33,7 @@ FLOOR = -1e4
 """The least log-probability of a token."""
 NEVER = -1e30
 """The log-weight of what the automaton forbids."""
+_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def viterbi(
     Raises:
         BudgetError: no word fits in `tokens_left`.
     """
-    table = _table(logp)
+    table = logp.detach().to("cpu")
     classes = _class_maxima(automaton, table)
     weights = _over_sets(automaton, classes, np.maximum.reduceat)
     tail = _tail(automaton, table, score_tail=score_tail)
@@ -118,9 +121,9 @@ def posterior(
     own when it is free.
     """
     table = _table(logp)
-    classes = _class_masses(automaton, table)
+    classes = _class_masses(automaton, logp)
     weights = _over_sets(automaton, classes, _logsumexp_rows)
-    tail = _tail(automaton, table, score_tail=score_tail)
+    tail = _tail(automaton, logp, score_tail=score_tail)
     beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
     alpha = _forward(automaton, weights, tail, start, tokens_left)
     length = len(table)
@@ -156,9 +159,9 @@ def sample(
 ) -> Tensor:
     """One joint sample [L] of the posterior: backward filtering, then a forward walk."""
     table = _table(logp)
-    classes = _class_masses(automaton, table)
+    classes = _class_masses(automaton, logp)
     weights = _over_sets(automaton, classes, _logsumexp_rows)
-    tail = _tail(automaton, table, score_tail=score_tail)
+    tail = _tail(automaton, logp, score_tail=score_tail)
     beta = _backward(automaton, weights, tail, tokens_left, start, _logsumexp_at)
     uniforms = torch.rand(3 * len(table), generator=generator).tolist()
     tokens, state = np.full(len(table), automaton.pad), start
@@ -204,19 +207,46 @@ def _table(logp: Tensor) -> Floats:
     return np.maximum(np.nan_to_num(values, nan=FLOOR, neginf=FLOOR), FLOOR)
 
 
-def _tail(automaton: TokenAutomaton, table: Floats, *, score_tail: bool) -> Floats:
+def _tail(automaton: TokenAutomaton, logp: Tensor, *, score_tail: bool) -> Floats:
     """The weight [L] of a position after the end."""
-    return table[:, automaton.pad].copy() if score_tail else np.zeros(len(table))
+    if not score_tail:
+        return np.zeros(len(logp))
+    return _table(logp[:, automaton.pad])
 
 
-def _class_maxima(automaton: TokenAutomaton, table: Floats) -> Floats:
+def _class_maxima(automaton: TokenAutomaton, logp: Tensor) -> Floats:
     """The best member's weight of each class [L, C]."""
-    return np.maximum.reduceat(table[:, automaton.members], automaton.class_starts[:-1], axis=1)
+    return _over_classes(automaton, logp, torch.amax, np.fmax.reduceat)
 
 
-def _class_masses(automaton: TokenAutomaton, table: Floats) -> Floats:
+def _class_masses(automaton: TokenAutomaton, logp: Tensor) -> Floats:
     """The log-mass of each class [L, C]."""
-    return _logsumexp_rows(table[:, automaton.members], automaton.class_starts[:-1], axis=1)
+    return _over_classes(automaton, logp, torch.logsumexp, _logsumexp_rows)
+
+
+def _over_classes(
+    automaton: TokenAutomaton,
+    logp: Tensor,
+    reduce_all: Callable[..., Tensor],
+    reduce_rows: Callable[..., Any],
+) -> Floats:
+    """The weight of each class [L, C]. The largest one is most of the vocabulary: it is reduced
+    where it stands, a few rows at a time so that they stay in the processor's cache, and only the
+    tokens of the others are gathered."""
+    table = logp.detach().to("cpu", torch.float32)
+    largest, bias, others, starts = automaton.largest
+    outside = torch.from_numpy(bias)
+    found = np.empty((len(table), automaton.classes))
+    chunks = [reduce_all(rows + outside, 1) for rows in table.split(_ROWS)]
+    found[:, largest] = torch.cat(chunks).numpy()
+    if len(others):
+        gathered = table[:, torch.from_numpy(others)].numpy()
+        rest = np.arange(automaton.classes) != largest
+        found[:, rest] = reduce_rows(np.maximum(gathered, 10 * FLOOR), starts, axis=1)
+    if np.isnan(found).any():
+        clean = torch.nan_to_num(table, nan=FLOOR, neginf=FLOOR)
+        return _over_classes(automaton, clean, reduce_all, reduce_rows)
+    return np.maximum(found, FLOOR)
 
 
 def _over_sets(
@@ -242,9 +272,10 @@ def _scattered(places: Integers, values: Floats, size: int) -> Floats:
     return np.where(sums > 0, largest + np.log(np.maximum(sums, 1e-300)), NEVER)
 
 
-def _best_member(automaton: TokenAutomaton, row: Floats, found: int) -> int:
+def _best_member(automaton: TokenAutomaton, row: Tensor, found: int) -> int:
     members = automaton.members[automaton.class_starts[found] : automaton.class_starts[found + 1]]
-    return int(members[row[members].argmax()])
+    weights = torch.nan_to_num(row[torch.from_numpy(members)], nan=-math.inf)
+    return int(members[int(weights.argmax())])
 
 
 def _logsumexp_at(values: Floats, firsts: NDArray[np.int64]) -> Floats:

@@ -113,7 +113,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
             ":3: tools.1: unknown tool fly; known are list_files, read_file, save_record",
         ),
         (
-            "name: a\ntools: [save_record]\nrecord:\n  b: {not: {type: string}}",
+            "name: a\ntools: [save_record]\nrecord:\n  b: {$ref: other.json}",
             ":5: record.b: ",
         ),
         ("name: a\ntriggers: [{folder: out}]", ":3: triggers.0.folder: "),
