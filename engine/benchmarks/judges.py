@@ -89,15 +89,28 @@ def gesso_tokens() -> Judge:
 
 
 def llguidance() -> Judge:
-    """llguidance's matcher with its default, flexible white space."""
+    """llguidance's matcher as it comes: flexible white space, refusing what it cannot keep."""
+    return _llguidance(lenient=False)
+
+
+def llguidance_lenient() -> Judge:
+    """llguidance told to pass over the keywords and formats that it does not know, and to read
+    `oneOf` as `anyOf`: more schemas compile, and not all of what they refuse is refused."""
+    return _llguidance(lenient=True)
+
+
+def _llguidance(*, lenient: bool) -> Judge:
     from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
     tekken = read_tekken()
     tokenizer = LLTokenizer(TokenizerWrapper(_Bytewise(tekken)))
 
     def compile_schema(schema: Any) -> Language:
+        text_of_schema = json.dumps(schema)
         began = time.perf_counter()
-        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema))
+        grammar = LLMatcher.grammar_from_json_schema(
+            text_of_schema, overrides={"lenient": lenient, "coerce_one_of": lenient}
+        )
         matcher = LLMatcher(tokenizer, grammar, log_level=0)
         milliseconds = _since(began)
         if matcher.is_error():
@@ -188,6 +201,7 @@ JUDGES: dict[str, Callable[[], Judge]] = {
     "gesso tokens": gesso_tokens,
     "gesso writes": gesso_writes,
     "llguidance": llguidance,
+    "llguidance-lenient": llguidance_lenient,
     "xgrammar": xgrammar,
     "xgrammar tokens": xgrammar_tokens,
     "outlines-core": outlines_core,

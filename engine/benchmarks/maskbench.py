@@ -29,8 +29,11 @@ from .judges import JUDGES
 from .worker import Case, Verdict, Worker
 
 DATA = Path("../shared/data/maskbench-dev.jsonl.gz")
-ENGINES = ("gesso", "gesso writes", "llguidance", "xgrammar", "outlines-core")
-SECONDS = 10.0
+ENGINES = (
+    *("gesso", "gesso writes"),
+    *("llguidance", "llguidance-lenient", "xgrammar", "outlines-core"),
+)
+SECONDS = 5.0
 """How long one schema may take an engine, its instances included."""
 LIFTED = 100
 """About how many schemas, evenly spaced, are also compiled for the 131,072 tokens where an engine
@@ -147,7 +150,7 @@ def main() -> None:
         parser.error(f"{arguments.data} is not there: name the data with --data")
     cases = read_cases(arguments.data, arguments.limit)
     table = _table(len(cases))
-    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn())
     with (
         Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress,
         (arguments.json or Path(os.devnull)).open("w", 1, "utf-8") as out,

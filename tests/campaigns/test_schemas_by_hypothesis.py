@@ -141,7 +141,8 @@ def _instances(schema: Any, root: Any) -> st.SearchStrategy[Any]:
         parts.append(st.sampled_from([*schema.get("enum", []), schema.get("const")]))
     kind = schema.get("type")
     if kind in ("string", "integer", "number"):
-        parts.append(from_schema(schema, codec="utf-8"))
+        scalars = from_schema(schema, codec="utf-8")
+        parts.append(VALUES if scalars.is_empty else scalars)
     if kind == "array":
         items = _instances(schema.get("items", True), root)
         least = schema.get("minItems", 0)
