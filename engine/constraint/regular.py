@@ -1,33 +1,43 @@
 """Regular languages over bytes and control tokens: expressions, and the automaton of one.
 
 An expression is a small frozen tree. Its alphabet has 256 byte symbols and, above them, one symbol
-for every control token that it names. `determinise` turns it into a `Dfa` by Thompson's
-construction and the subset construction; `Both` is an intersection, taken on the automata.
+for every control token that it names. `determinise` builds a nondeterministic automaton from its
+end to its start, so that what has the same continuation is one state however often it is written,
+then takes the subsets and minimises them. `Both` and `Not` are taken on the automata of their
+parts (`dfa.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
+from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
+from .dfa import (
+    BYTES,
+    Dfa,
+    Row,
+    Sparse,
+    explore,
+    finished,
+    intersect,
+    joined,
+    minimised,
+    subtract,
+    trim,
+)
 
 Ranges = tuple[tuple[int, int], ...]
 """Sorted, disjoint, inclusive ranges of code points."""
 
 LAST_CODE_POINT = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
-_LENGTHS = (  # code points that UTF-8 spells in as many bytes
-    (0, 0x7F),
-    (0x80, 0x7FF),
-    (0x800, 0xD7FF),
-    (0xE000, 0xFFFF),
-    (0x10000, LAST_CODE_POINT),
+_LEADS = (  # code points that UTF-8 spells in as many bytes: first, last, what leads, tail bytes
+    (0, 0x7F, 0, 0),
+    (0x80, 0x7FF, 0xC0, 1),
+    (0x800, 0xFFFF, 0xE0, 2),
+    (0x10000, LAST_CODE_POINT, 0xF0, 3),
 )
-BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class Concatenation:
 
 @dataclass(frozen=True)
 class Either:
-    """One of several; none of them is the empty language."""
+    """One of several; without any it is the empty language."""
 
     options: tuple[Expression, ...]
 
@@ -82,8 +92,25 @@ class Both:
     second: Expression
 
 
-Expression = Literal | Characters | Control | Concatenation | Either | Repeat | Both
+@dataclass(frozen=True)
+class Not:
+    """Every UTF-8 text that is not in the part's language; the part names no control token."""
+
+    part: Expression
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The paths of a graph from node 0 to a final node: each edge `(source, label, target)` stands
+    for what its label does."""
+
+    edges: tuple[tuple[int, Expression, int], ...]
+    final: tuple[int, ...]
+
+
+Expression = Literal | Characters | Control | Concatenation | Either | Repeat | Both | Not | Graph
 EMPTY = Concatenation(())
+NOTHING = Either(())
 
 
 def sequence(*parts: Expression) -> Expression:
@@ -133,43 +160,45 @@ def intersection(first: Ranges, second: Ranges) -> Ranges:
 ANY = complement(())
 
 
-@dataclass(frozen=True)
-class Dfa:
-    """A trimmed deterministic automaton: every state is reachable and can reach a final one.
+def spelled(expression: Expression, spell: Callable[[Ranges], Expression]) -> Expression:
+    """A language over characters, with every character written as `spell` writes it.
 
-    `table[state, symbol]` is the next state or -1; `controls[k]` is the name of symbol 256 + k.
+    No spelling of one character may begin another's, so that every written text stands for one
+    text: what is not in a complement is then the spelling of what is not in its part.
     """
-
-    table: NDArray[np.int32]  # [Q, 256 + controls]
-    final: NDArray[np.bool_]  # [Q]
-    controls: tuple[str, ...]
-    start: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no text at all is in the language."""
-        return len(self.final) == 0
-
-    def run(self, symbols: Iterable[int]) -> int:
-        """The state after the symbols, or -1."""
-        if self.is_empty:
-            return -1
-        state, table = self.start, self._rows
-        for symbol in symbols:
-            state = table[state][symbol]
-            if state < 0:
-                return -1
-        return state
-
-    @cached_property
-    def _rows(self) -> list[list[int]]:
-        return self.table.tolist()
+    match expression:
+        case Characters(ranges):
+            return spell(ranges)
+        case Literal(text):
+            return Concatenation(tuple(spell(((ord(one), ord(one)),)) for one in text))
+        case Concatenation(parts):
+            return Concatenation(tuple(spelled(part, spell) for part in parts))
+        case Either(options):
+            return Either(tuple(spelled(option, spell) for option in options))
+        case Repeat(part, least, most):
+            return Repeat(spelled(part, spell), least, most)
+        case Both(first, second):
+            return Both(spelled(first, spell), spelled(second, spell))
+        case Not(part):
+            return Both(Repeat(spell(ANY), 0, None), Not(spelled(part, spell)))
+        case Graph(edges, final):
+            return Graph(
+                tuple((source, spelled(label, spell), target) for source, label, target in edges),
+                final,
+            )
+        case Control():
+            return expression
 
 
 def determinise(expression: Expression) -> Dfa:
-    """The automaton of an expression; empty when no text is in its language."""
+    """The smallest automaton of an expression; empty when no text is in its language.
+
+    Raises:
+        ConstraintError: it needs more than `dfa.MOST_STATES` states.
+        ValueError: the part of a `Not` names a control token.
+    """
     controls = tuple(sorted(set(_controls(expression))))
-    return _Builder(controls).dfa(expression)
+    return finished(_Builder(controls).language(expression), controls)
 
 
 def _controls(expression: Expression) -> Iterable[str]:
@@ -179,219 +208,260 @@ def _controls(expression: Expression) -> Iterable[str]:
         case Concatenation(parts) | Either(parts):
             for part in parts:
                 yield from _controls(part)
-        case Repeat(part):
+        case Repeat(part) | Not(part):
             yield from _controls(part)
         case Both(first, second):
             yield from _controls(first)
             yield from _controls(second)
+        case Graph(edges):
+            for _, label, _ in edges:
+                yield from _controls(label)
+
+
+_NOWHERE, _END = 0, 1  # the kernels of no state at all, and of the end
+_THE_END = 0  # the state that the end's kernel holds
 
 
 class _Builder:
-    """A nondeterministic automaton under construction."""
+    """A nondeterministic automaton under construction.
+
+    A *kernel* is a numbered set of states that one may be in at once; an edge leads to a kernel.
+    There are no free moves: a junction is a state that stands for the kernel it was joined to.
+    """
 
     def __init__(self, controls: tuple[str, ...]) -> None:
         self._controls = controls
-        self._edges: list[list[tuple[int, int, int]]] = []  # (low, high, target) of each state
-        self._free: list[list[int]] = []  # targets without a symbol
+        self._edges: list[Row] = [[]]  # (low, high, kernel) of each state
+        self._states: dict[tuple[tuple[int, int, int], ...], int] = {}
+        self._kernels: list[frozenset[int]] = [frozenset(), frozenset((_THE_END,))]
+        self._kernel_numbers = {kernel: number for number, kernel in enumerate(self._kernels)}
+        self._junctions: dict[int, int] = {}  # junction: the kernel it stands for
+        self._resolved: dict[int, frozenset[int]] = {}
+        self._built: dict[tuple[int, int], int] = {}  # (id of an expression, next): its kernel
+        self._languages: dict[int, Sparse] = {}
+        self._may_be_stuck = False  # whether some state may reach no end
 
-    def dfa(self, expression: Expression) -> Dfa:
-        start, end = self._state(), self._state()
-        self._add(expression, start, end)
-        return self._determinise(start, end)
+    def language(self, expression: Expression) -> Sparse:
+        """The smallest automaton of an expression."""
+        known = self._languages.get(id(expression))
+        if known is None:
+            subsets = self._subsets(self._add(expression, _END))
+            known = minimised(trim(subsets) if self._may_be_stuck else subsets)
+            self._languages[id(expression)] = known
+        return known
 
-    def _state(self) -> int:
+    def _kernel(self, states: frozenset[int]) -> int:
+        number = self._kernel_numbers.setdefault(states, len(self._kernels))
+        if number == len(self._kernels):
+            self._kernels.append(states)
+        return number
+
+    def _union(self, first: int, second: int) -> int:
+        if first in (second, _NOWHERE):
+            return second
+        return self._kernel(self._kernels[first] | self._kernels[second])
+
+    def _step(self, edges: tuple[tuple[int, int, int], ...]) -> int:
+        """The kernel of the state with these edges."""
+        state = self._states.get(edges)
+        if state is None:
+            state = self._states[edges] = len(self._edges)
+            self._edges.append(list(edges))
+        return self._kernel(frozenset((state,)))
+
+    def _junction(self) -> int:
         self._edges.append([])
-        self._free.append([])
         return len(self._edges) - 1
 
-    def _add(self, expression: Expression, start: int, end: int) -> None:
-        """Add the paths of an expression from one state to another."""
+    def _add(self, expression: Expression, following: int) -> int:
+        """The kernel from which an expression leads to the following kernel."""
+        key = (id(expression), following)
+        known = self._built.get(key)
+        if known is None:
+            known = self._built[key] = self._added(expression, following)
+        return known
+
+    def _added(self, expression: Expression, following: int) -> int:
         match expression:
             case Literal(text):
-                self._path([(byte, byte) for byte in text.encode()], start, end)
+                for byte in reversed(text.encode()):
+                    following = self._step(((byte, byte, following),))
+                return following
             case Characters(ranges):
-                for low, high in ranges:
-                    for path in utf8_paths(low, high):
-                        self._path(path, start, end)
+                return self._character(ranges, following)
             case Control(name):
                 symbol = BYTES + self._controls.index(name)
-                self._edges[start].append((symbol, symbol, end))
+                return self._step(((symbol, symbol, following),))
             case Concatenation(parts):
-                for part in parts[:-1]:
-                    middle = self._state()
-                    self._add(part, start, middle)
-                    start = middle
-                if parts:
-                    self._add(parts[-1], start, end)
-                else:
-                    self._free[start].append(end)
+                for part in reversed(parts):
+                    following = self._add(part, following)
+                return following
             case Either(options):
-                for option in options:
-                    self._add(option, start, end)
+                self._may_be_stuck |= not options
+                kernels = [self._kernels[self._add(option, following)] for option in options]
+                return self._kernel(frozenset().union(*kernels))
             case Repeat(part, least, most):
-                self._repeat(part, least, most, start, end)
+                return self._repeat(part, least, most, following)
             case Both(first, second):
-                product = _product(
-                    _Builder(self._controls).dfa(first), _Builder(self._controls).dfa(second)
-                )
-                self._embed(product, start, end)
+                both = intersect(self.language(first), self.language(second))
+                return self._embed(both, following)
+            case Not(part):
+                if any(_controls(part)):
+                    raise ValueError("the complement of a language with control tokens")
+                rest = subtract(_all_text(), self.language(part))
+                return self._embed(rest, following)
+            case Graph(edges, final):
+                return self._graph(edges, final, following)
 
-    def _path(self, steps: Sequence[tuple[int, int]], start: int, end: int) -> None:
-        if not steps:
-            self._free[start].append(end)
-            return
-        for low, high in steps[:-1]:
-            middle = self._state()
-            self._edges[start].append((low, high, middle))
-            start = middle
-        self._edges[start].append((*steps[-1], end))
+    def _character(self, ranges: Ranges, following: int) -> int:
+        self._may_be_stuck |= not ranges
+        kernels = [following]
+        for node in utf8_nodes(ranges):
+            edges = tuple((low, high, kernels[child]) for low, high, child in node)
+            kernels.append(self._step(edges))
+        return kernels[-1] if ranges else _NOWHERE
 
-    def _repeat(self, part: Expression, least: int, most: int | None, start: int, end: int) -> None:
-        for _ in range(least):
-            middle = self._state()
-            self._add(part, start, middle)
-            start = middle
+    def _repeat(self, part: Expression, least: int, most: int | None, following: int) -> int:
+        entry = following
         if most is None:
-            loop = self._state()
-            self._free[start].append(loop)
-            self._add(part, loop, loop)
-            self._free[loop].append(end)
-            return
-        self._free[start].append(end)
-        for _ in range(most - least):
-            middle = self._state()
-            self._add(part, start, middle)
-            self._free[middle].append(end)
-            start = middle
+            junction = self._junction()
+            entry = self._kernel(frozenset((junction,)))
+            once = self._add(part, entry)
+            self._junctions[junction] = self._union(once, following)
+            if least:
+                entry, least = once, least - 1
+        else:
+            for _ in range(most - least):
+                entry = self._union(self._add(part, entry), following)
+        for _ in range(least):
+            entry = self._add(part, entry)
+        return entry
 
-    def _embed(self, dfa: Dfa, start: int, end: int) -> None:
-        states = [self._state() for _ in dfa.final]
-        if states:
-            self._free[start].append(states[dfa.start])
-        for state, row in enumerate(dfa.table):
-            for symbol in np.flatnonzero(row >= 0).tolist():
-                self._edges[states[state]].append((symbol, symbol, states[int(row[symbol])]))
-            if dfa.final[state]:
-                self._free[states[state]].append(end)
+    def _graph(
+        self, edges: Iterable[tuple[int, Expression, int]], final: tuple[int, ...], following: int
+    ) -> int:
+        self._may_be_stuck = True
+        nodes = {node for source, _, target in edges for node in (source, target)} | {0, *final}
+        junctions = {node: self._junction() for node in nodes}
+        leaving = {node: following if node in final else _NOWHERE for node in nodes}
+        for source, label, target in edges:
+            there = self._kernel(frozenset((junctions[target],)))
+            leaving[source] = self._union(self._add(label, there), leaving[source])
+        for node, junction in junctions.items():
+            self._junctions[junction] = leaving[node]
+        return self._kernel(frozenset((junctions[0],)))
 
-    def _closure(self, states: Iterable[int]) -> frozenset[int]:
-        found, waiting = set(states), list(states)
-        while waiting:
-            for target in self._free[waiting.pop()]:
-                if target not in found:
-                    found.add(target)
-                    waiting.append(target)
-        return frozenset(found)
+    def _embed(self, automaton: Sparse, following: int) -> int:
+        self._may_be_stuck |= not automaton.rows
+        if not automaton.rows:
+            return _NOWHERE
+        first = len(self._edges)
+        self._edges += [[] for _ in automaton.rows]
+        kernels = []
+        for state, is_final in enumerate(automaton.final, start=first):
+            alone = self._kernel(frozenset((state,)))
+            kernels.append(self._union(alone, following) if is_final else alone)
+        for state, row in enumerate(automaton.rows, start=first):
+            self._edges[state] = [(low, high, kernels[target]) for low, high, target in row]
+        return kernels[0]
 
-    def _determinise(self, start: int, end: int) -> Dfa:
-        """Subset construction; the sets are told apart by their states that have edges."""
-        closures: dict[int, frozenset[int]] = {}
+    def _resolve(self, kernel: int) -> frozenset[int]:
+        """A kernel's states without junctions."""
+        known = self._resolved.get(kernel)
+        if known is None:
+            found, waiting = set(self._kernels[kernel]), list(self._kernels[kernel])
+            while waiting:
+                junction = self._junctions.get(waiting.pop())
+                if junction is not None:
+                    new = self._kernels[junction] - found
+                    found |= new
+                    waiting += new
+            known = frozenset(found.difference(self._junctions))
+            self._resolved[kernel] = known
+        return known
 
-        def kernel(targets: Iterable[int]) -> frozenset[int]:
-            merged: set[int] = set()
-            for target in targets:
-                if target not in closures:
-                    closures[target] = frozenset(
-                        state
-                        for state in self._closure([target])
-                        if self._edges[state] or state == end
-                    )
-                merged |= closures[target]
-            return frozenset(merged)
+    def _subsets(self, start: int) -> Sparse:
+        """The subset construction from a kernel."""
+        merged: dict[tuple[int, ...], frozenset[int]] = {}
 
-        first = kernel([start])
-        numbers, waiting = {first: 0}, [first]
-        rows: list[list[tuple[int, int, int]]] = []
-        while len(rows) < len(numbers):
-            edges = [edge for state in waiting[len(rows)] for edge in self._edges[state]]
-            row: list[tuple[int, int, int]] = []
-            cuts = sorted({edge[0] for edge in edges} | {edge[1] + 1 for edge in edges})
-            for low, after in pairwise(cuts):
-                targets = {target for lo, hi, target in edges if lo <= low <= hi}
-                if targets:
-                    subset = kernel(targets)
-                    if subset not in numbers:
-                        numbers[subset] = len(numbers)
-                        waiting.append(subset)
-                    row.append((low, after, numbers[subset]))
-            rows.append(row)
-        table = np.full((len(rows), BYTES + len(self._controls)), -1, dtype=np.int32)
-        for state, row in enumerate(rows):
-            for low, after, target in row:
-                table[state, low:after] = target
-        final = np.array([end in subset for subset in waiting])
-        return _trimmed(table, final, self._controls)
+        def union(kernels: tuple[int, ...]) -> frozenset[int]:
+            known = merged.get(kernels)
+            if known is None:
+                known = frozenset().union(*[self._resolve(kernel) for kernel in kernels])
+                merged[kernels] = known
+            return known
 
+        def expand(
+            subset: frozenset[int], number: Callable[[frozenset[int]], int]
+        ) -> tuple[Row, bool]:
+            if len(subset) == 1:
+                (state,) = subset
+                edges = self._edges[state]
+                row = [(low, high, number(self._resolve(kernel))) for low, high, kernel in edges]
+                return row, state == _THE_END
+            edges = [edge for state in subset for edge in self._edges[state]]
+            row = [(low, high, number(union(kernels))) for low, high, kernels in _segments(edges)]
+            return row, _THE_END in subset
 
-def _product(first: Dfa, second: Dfa) -> Dfa:
-    """The automaton of the intersection."""
-    if first.is_empty or second.is_empty:
-        return first if first.is_empty else second
-    width = len(second.final)
-    numbers = {first.start * width + second.start: 0}
-    pairs = [(first.start, second.start)]
-    rows = []
-    while len(rows) < len(pairs):
-        one, other = pairs[len(rows)]
-        left, right = first.table[one].astype(np.int64), second.table[other]
-        joint = np.where((left >= 0) & (right >= 0), left * width + right, -1)
-        for pair in np.unique(joint).tolist():
-            if pair >= 0 and pair not in numbers:
-                numbers[pair] = len(numbers)
-                pairs.append(divmod(pair, width))
-        rows.append(np.array([numbers.get(pair, -1) for pair in joint.tolist()], dtype=np.int32))
-    final = np.array([first.final[one] and second.final[other] for one, other in pairs])
-    return _trimmed(np.stack(rows), final, first.controls)
+        return explore(self._resolve(start), expand)
 
 
-def _trimmed(table: NDArray[np.int32], final: NDArray[np.bool_], controls: tuple[str, ...]) -> Dfa:
-    """Drop the states that reach no final state; all states are reachable, the start is 0."""
-    sources, symbols = np.nonzero(table >= 0)
-    pairs = np.unique(np.stack([table[sources, symbols], sources]), axis=1)
-    before: list[list[int]] = [[] for _ in final]
-    for target, source in pairs.T.tolist():
-        before[target].append(source)
-    waiting = np.flatnonzero(final).tolist()
-    alive = final.copy()
-    while waiting:
-        for source in before[waiting.pop()]:
-            if not alive[source]:
-                alive[source] = True
-                waiting.append(source)
-    if not alive[0]:
-        return Dfa(np.empty((0, table.shape[1]), np.int32), np.empty(0, bool), controls)
-    renumbered = np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32)
-    kept = np.where(table >= 0, renumbered[table], -1).astype(np.int32)[alive]
-    return Dfa(kept, final[alive], controls)
+def _segments(edges: Row) -> Iterable[tuple[int, int, tuple[int, ...]]]:
+    """Where edges overlap, all that they lead to."""
+    cuts = sorted({edge[0] for edge in edges} | {edge[1] + 1 for edge in edges})
+    places = {cut: place for place, cut in enumerate(cuts)}
+    targets: list[list[int]] = [[] for _ in cuts]
+    for low, high, kernel in edges:
+        for place in range(places[low], places[high + 1]):
+            targets[place].append(kernel)
+    for place, kernels in enumerate(targets):
+        if kernels:
+            yield cuts[place], cuts[place + 1] - 1, tuple(kernels)
 
 
-def utf8_paths(low: int, high: int) -> list[list[tuple[int, int]]]:
-    """Byte ranges that spell exactly the code points from `low` to `high` (surrogates excluded)."""
-    paths: list[list[tuple[int, int]]] = []
-    for first, last in _LENGTHS:
-        start, stop = max(low, first), min(high, last)
-        if start <= stop:
-            paths += _same_length_paths(chr(start).encode(), chr(stop).encode())
-    return paths
+@lru_cache(maxsize=1)
+def _all_text() -> Sparse:
+    """Every UTF-8 text."""
+    return _Builder(()).language(Repeat(Characters(ANY), 0, None))
 
 
-def _same_length_paths(low: bytes, high: bytes) -> list[list[tuple[int, int]]]:
-    """Byte ranges between two UTF-8 spellings of the same length."""
-    if len(low) == 1:
-        return [[(low[0], high[0])]]
-    if low[0] == high[0]:
-        head = (low[0], low[0])
-        return [[head, *tail] for tail in _same_length_paths(low[1:], high[1:])]
-    least, most = b"\x80" * (len(low) - 1), b"\xbf" * (len(low) - 1)
-    paths: list[list[tuple[int, int]]] = []
-    first, last = low[0], high[0]
-    if low[1:] != least:
-        paths += [[(first, first), *tail] for tail in _same_length_paths(low[1:], most)]
-        first += 1
-    tails: list[list[tuple[int, int]]] = []
-    if high[1:] != most:
-        tails = [[(last, last), *tail] for tail in _same_length_paths(least, high[1:])]
-        last -= 1
-    if first <= last:
-        paths.append([(first, last), *[(0x80, 0xBF)] * (len(low) - 1)])
-    return paths + tails
+Node = tuple[tuple[int, int, int], ...]
+
+
+@lru_cache(maxsize=4096)
+def utf8_nodes(ranges: Ranges) -> tuple[Node, ...]:
+    """The bytes that spell one character of the ranges, as a graph whose last node is the start.
+
+    A node is its edges `(low, high, child)`: child 0 is the end, child k is node k - 1. Equal
+    tails are one node, so that any character at all is eight nodes.
+    """
+    numbers: dict[Node, int] = {}
+
+    def tail(spans: list[tuple[int, int]], lead: int, depth: int) -> Node:
+        """The edges that spell offsets in the spans by one byte above `lead` and `depth` more."""
+        if not depth:
+            return tuple((lead + low, lead + high, 0) for low, high in spans)
+        size = 64**depth
+        parts: dict[int, list[tuple[int, int]]] = {}
+        edges: list[tuple[int, int, int]] = []
+        for low, high in spans:
+            first, last = low // size, high // size
+            for byte in {first, last}:
+                start, stop = max(low, byte * size), min(high, byte * size + size - 1)
+                parts.setdefault(byte, []).append((start - byte * size, stop - byte * size))
+            if first + 1 < last:
+                edges.append((first + 1, last - 1, child([(0, size - 1)], depth)))
+        edges += [(byte, byte, child(part, depth)) for byte, part in parts.items()]
+        edges.sort()
+        return tuple(joined([(lead + low, lead + high, target) for low, high, target in edges]))
+
+    def child(spans: list[tuple[int, int]], depth: int) -> int:
+        node = tail(spans, 0x80, depth - 1)
+        return numbers.setdefault(node, len(numbers) + 1)
+
+    allowed = intersection(ranges, ANY)
+    start: list[tuple[int, int, int]] = []
+    for first, last, lead, depth in _LEADS:
+        spans = [(max(low, first), min(high, last)) for low, high in allowed]
+        start += tail([(low, high) for low, high in spans if low <= high], lead, depth)
+    return (*numbers, tuple(start))
