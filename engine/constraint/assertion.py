@@ -17,11 +17,13 @@ from .dfa import Row, Sparse, explore, minimised, trim
 from .regular import (
     ANY,
     NOTHING,
+    Both,
     Characters,
     Concatenation,
     Either,
     Expression,
     Graph,
+    Not,
     Ranges,
     Repeat,
     character_set,
@@ -70,6 +72,13 @@ def without_assertions(pattern: Expression, *, search: bool) -> Expression:
         parts.pop(0)
     while parts and parts[-1] == END:
         parts.pop()
+    if (begins or not search) and parts and isinstance(parts[0], Look) and parts[0].ahead:
+        demanded = without_assertions(sequence(BEGIN, parts[0].part), search=True)
+        rest = sequence(BEGIN, *parts[1:], *([END] if ends else []))
+        return Both(
+            without_assertions(rest, search=search),
+            Not(demanded) if parts[0].negated else demanded,
+        )
     if any(isinstance(one, Look) for part in parts for one in _nodes(part)):
         if len(parts) == 1 and isinstance(parts[0], Either) and not (begins or ends):
             return without_assertions(parts[0], search=search)
@@ -131,6 +140,7 @@ class _Net:
         self._trackers: list[Sparse] = []
         self._tracker_numbers: dict[Expression, int] = {}
         self._closures: dict[tuple[int, tuple[bool, ...]], Formula] = {}
+        self._steps: dict[tuple[int | Failing, int, tuple[bool, ...]], Formula] = {}
 
     def graph(self, pattern: Expression, *, search: bool) -> Expression:
         """The expression of a whole pattern."""
@@ -210,6 +220,7 @@ class _Net:
         """The deterministic automaton from a state, over the numbers of the classes."""
         trackers = list(self._trackers)  # those that are made later are not asked from this state
         self._closures.clear()
+        self._steps.clear()
         tables = [_table(tracker, len(self._classes)) for tracker in trackers]
 
         def place(formula: Formula, tracked: tuple[int, ...]) -> _Place:
@@ -275,22 +286,27 @@ class _Net:
         for conjunction in formula:
             asked = _ALWAYS
             for atom in conjunction:
-                if isinstance(atom, Failing):
-                    after = _negated(self._step(atom.formula, symbol, accepted))
-                else:
-                    after = _absorbed(
-                        {
-                            one
-                            for members, target in self._moves[atom]
-                            if symbol in members
-                            for one in self._closure(target, accepted)
-                        }
-                    )
+                key = (atom, symbol, accepted)
+                if key not in self._steps:
+                    self._steps[key] = self._atom_step(*key)
+                after = self._steps[key]
                 asked = _absorbed({one | other for one in asked for other in after})
                 if not asked:
                     break
             found |= asked
         return _absorbed(found)
+
+    def _atom_step(self, atom: int | Failing, symbol: int, accepted: tuple[bool, ...]) -> Formula:
+        if isinstance(atom, Failing):
+            return _negated(self._step(atom.formula, symbol, accepted))
+        return _absorbed(
+            {
+                one
+                for members, target in self._moves[atom]
+                if symbol in members
+                for one in self._closure(target, accepted)
+            }
+        )
 
 
 def _negated(formula: Formula) -> Formula:

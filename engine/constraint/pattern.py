@@ -413,8 +413,9 @@ class _Parser:
 
     def error(self, reason: str) -> ConstraintError:
         """What to raise for a reason, at the place that was reached."""
+        text = self._text if len(self._text) <= 200 else f"{self._text[:200]}…"
         return ConstraintError(
-            f"{self._pointer or 'pattern'}: {reason} (position {self._at} of {self._text!r})",
+            f"{self._pointer or 'pattern'}: {reason} (position {self._at} of {text!r})",
             pointer=self._pointer,
             keyword="pattern",
         )

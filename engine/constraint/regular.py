@@ -376,7 +376,7 @@ class _Builder:
                     new = self._kernels[junction] - found
                     found |= new
                     waiting += new
-            known = frozenset(found.difference(self._junctions))
+            known = frozenset([state for state in found if state not in self._junctions])
             self._resolved[kernel] = known
         return known
 
