@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from .pattern import parse_pattern
-from .regular import ANY, Both, Characters, Expression, Ranges, Repeat, either, sequence
+from .regular import ANY, Both, Characters, Expression, Ranges, Repeat, either, optional, sequence
 
 _LEAP_CENTURY = "(0[48]|[2468][048]|[13579][26])"
 _LEAP_YEAR = f"([0-9][0-9]{_LEAP_CENTURY}|{_LEAP_CENTURY}00)"
@@ -43,9 +43,8 @@ _DAYS = "[0-9]+D"
 _MONTHS = f"[0-9]+M({_DAYS})?"
 _DURATION = f"P([0-9]+W|{_CLOCK}|({_DAYS}|{_MONTHS}|[0-9]+Y({_MONTHS})?)({_CLOCK})?)"
 
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_UNCOUNTED_LABEL = "[A-Za-z0-9]+(-+[A-Za-z0-9]+)*"
-_HOST = rf"{_UNCOUNTED_LABEL}(\.{_UNCOUNTED_LABEL})*"
+_LABEL = "[A-Za-z0-9]+(-+[A-Za-z0-9]+)*"
+_HOST = rf"{_LABEL}(\.{_LABEL})*"
 # Without two hyphens in a row, which IDNA forbids in the third and fourth place.
 _IDN_ASCII_HOST = r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-[A-Za-z0-9]+)*)*"
 _IDN_LETTER = (
@@ -56,7 +55,7 @@ _IDN_LABEL = f"{_IDN_LETTER}{{1,12}}"
 _IDN_HOST = rf"{_IDN_LABEL}(\.{_IDN_LABEL})?(\.[a-z]{{2,20}})?"
 _ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 _DOT_STRING = rf"[{_ATEXT}]+(\.[{_ATEXT}]+)*"
-_IDN_DOT_STRING = rf"[{_ATEXT}\u00A1-\uD7FF\u{{F900}}-\u{{FDCF}}\u{{10000}}-\u{{EFFFD}}]+"
+_IDN_DOT_STRING = rf"[\u00A1-\uD7FF\uF900-\uFDCF\u{{10000}}-\u{{1FFFD}}{_ATEXT}]+"
 
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
@@ -157,7 +156,7 @@ def _format(name: str) -> Expression:
     idn_host = either(_at_most(63, _IDN_ASCII_HOST), _whole(_IDN_HOST))
     address = sequence(_at_most(64, _DOT_STRING), _whole("@"))
     if name == "hostname":
-        return either(host, sequence(_whole(rf"{_LABEL}\."), host))
+        return sequence(_at_most(63, _LABEL), optional(sequence(_whole(r"\."), host)))
     if name == "idn-hostname":
         return idn_host
     if name == "email":

@@ -42,6 +42,7 @@ _ANY_SPACE = character_set(
     *((0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
 )
 _LETTERS = ((65, 90), (97, 122))
+_FOLDED_FROM_BEYOND = {"i": "İı", "I": "İı", "k": "\u212a", "K": "\u212a", "s": "ſ", "S": "ſ"}
 _LINE_ENDS = character_set((10, 10), (13, 13), (0x2028, 0x2029))
 # Beyond ASCII, what Python holds to be of a word is some 700 ranges. These whole blocks of
 # punctuation, symbols and pictures hold none of it; the rest is taken to be in either.
@@ -433,7 +434,12 @@ def _any_case(ranges: Ranges, *, wide: bool) -> Ranges:
     ]
     if not wide or not (swapped or (ranges and ranges[-1][1] > 127)):
         return character_set(*ranges, *swapped)
-    return character_set(*ranges, *_LETTERS, (128, LAST_CODE_POINT))
+    folded = [
+        (ord(letter), ord(letter))
+        for letter, others in _FOLDED_FROM_BEYOND.items()
+        if any(intersection(ranges, ((ord(other), ord(other)),)) for other in others)
+    ]
+    return character_set(*ranges, *swapped, *folded, (128, LAST_CODE_POINT))
 
 
 def _written_out(expression: Expression) -> int:
