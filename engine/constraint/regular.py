@@ -220,6 +220,7 @@ def _controls(expression: Expression) -> Iterable[str]:
 
 _NOWHERE, _END = 0, 1  # the kernels of no state at all, and of the end
 _THE_END = 0  # the state that the end's kernel holds
+_MANY = 8
 
 
 class _Builder:
@@ -322,19 +323,27 @@ class _Builder:
         return kernels[-1] if ranges else _NOWHERE
 
     def _repeat(self, part: Expression, least: int, most: int | None, following: int) -> int:
+        add = self._add
+        if max(least, most or 0) > _MANY and not isinstance(part, (Literal, Characters)):
+            # written out so often, the part is worth its smallest form
+            smallest = self.language(part)
+
+            def add(part: Expression, following: int) -> int:
+                return self._embed(smallest, following)
+
         entry = following
         if most is None:
             junction = self._junction()
             entry = self._kernel(frozenset((junction,)))
-            once = self._add(part, entry)
+            once = add(part, entry)
             self._junctions[junction] = self._union(once, following)
             if least:
                 entry, least = once, least - 1
         else:
             for _ in range(most - least):
-                entry = self._union(self._add(part, entry), following)
+                entry = self._union(add(part, entry), following)
         for _ in range(least):
-            entry = self._add(part, entry)
+            entry = add(part, entry)
         return entry
 
     def _graph(
