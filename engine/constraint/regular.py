@@ -328,7 +328,7 @@ class _Builder:
             # written out so often, the part is worth its smallest form
             smallest = self.language(part)
 
-            def add(part: Expression, following: int) -> int:
+            def add(expression: Expression, following: int) -> int:
                 return self._embed(smallest, following)
 
         entry = following
