@@ -241,6 +241,8 @@ class Writer:
             declared.sort(key=lambda member: member[0].lower())
         taken = frozenset(name for name, _ in objects.declared)
         others = self._written_others(objects, taken, len(declared))
+        if others and objects.least > len(objects.required):
+            self._algebra.checked["minProperties"] = None  # an undeclared name may be repeated
         counts = bool(objects.least or objects.most is not None)
         top = max(objects.least, (objects.most or 0) + 1) if counts else 0
         states: dict[tuple[int, int, bool], int] = {}
@@ -286,14 +288,29 @@ class Writer:
                     value = self.value(term, behind, depth, free)
                     members[key] = self._key(name, self._colon(value))
                 else:
-                    other = some[place - len(declared)]
-                    members[key] = self._member(other, behind, depth, free, taken)
+                    needed = some[place - len(declared)]
+                    members[key] = machine.either(
+                        *(
+                            self._member(kind, behind, depth, free, taken)
+                            for kind in self._kinds(needed, objects)
+                        )
+                    )
             return members[key]
 
         for place in range(len(declared) + len(some) - 1, 0, -1):  # from the end, as above
             for count in range(min(place, top) + 1):
                 member(place, count)
         return machine.literal(b"{", after(0, 0, first=True))
+
+    def _kinds(self, needed: Others, objects: Objects) -> list[Others]:
+        """What a member that must be there may be, among those that may be there at all."""
+        kinds = []
+        for other in objects.others:
+            names = needed.names.intersect(other.names)
+            value = self._algebra.both([needed.value, other.value])
+            if not names.is_empty and value != NOTHING:
+                kinds.append(Others(names, value))
+        return kinds
 
     def _written_others(
         self, objects: Objects, taken: frozenset[str], declared: int
