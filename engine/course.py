@@ -26,6 +26,8 @@ MOST_ALTERNATIVES = 64
 class Course:
     """One turn's way through its language."""
 
+    rereads = True  # a correction leads to another state, and to another best word from there
+
     def __init__(
         self,
         constraint: Constraint,
@@ -158,6 +160,8 @@ class Course:
 
 class FreeCourse:
     """The course of a turn that nothing holds: every token may stand everywhere."""
+
+    rereads = False
 
     def __init__(self, ends: Sequence[int], *, tokens_left: int) -> None:
         self.ends = ends

@@ -86,11 +86,16 @@ class Verifier:
 
     def check(self, canvas: Canvas) -> None:
         """Settle the draft up to the first token that the encoder would not have written, and
-        there the encoder's. What the draft says of the positions behind it is then read anew and
-        checked once more: a short pass, which settles a token at least."""
+        there the encoder's.
+
+        Under a constraint what the step's distribution says of the positions behind the correction
+        is then read anew, from the state that the correction led to, and checked once more. Without
+        one the rest of a draft stays what it was: the second pass costs more than it saves.
+        """
         self._settle(canvas, self._reading)
-        if len(canvas.known) < len(self._logp) and not canvas.is_full:
-            self._settle(canvas, canvas.course.read(self._logp[len(canvas.known) :]))
+        rest = self._logp[len(canvas.known) :]
+        if canvas.course.rereads and len(rest) and not canvas.is_full:
+            self._settle(canvas, canvas.course.read(rest))
 
     def _settle(self, canvas: Canvas, reading: Reading) -> None:
         draft = reading.tokens[: min(reading.length, canvas.course.tokens_left)].tolist()

@@ -114,7 +114,7 @@ def write_folder(folder: Path) -> None:
             "image_token_id": None,
             "trained_tail": True,
             "verify_drafts": True,
-            "draft_window": 16,
+            "draft_window": 20,
             "tie_word_embeddings": True,
             "text_config": text,
             "vision_config": {**vision, "head_dim": 8},
