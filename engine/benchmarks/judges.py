@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..constraint import compile_automaton, json_schema
+from ..constraint import Constraint, compile_automaton, json_schema
 from ..errors import ConstraintError
 from .tekken import END, Tekken, read_tekken
 
@@ -45,12 +45,8 @@ def gesso() -> Judge:
     """Our constraint: schema to byte automaton."""
 
     def compile_schema(schema: Any) -> Language:
-        began = time.perf_counter()
-        try:
-            constraint = json_schema(schema)
-        except ConstraintError as error:
-            raise RefusalError(str(error), error.pointer, error.keyword) from error
-        return Language(_since(began), constraint.accepts, tuple(constraint.notes))
+        constraint, milliseconds = _constraint(schema)
+        return Language(milliseconds, constraint.accepts, constraint.notes)
 
     return compile_schema
 
@@ -60,18 +56,24 @@ def gesso_writes() -> Judge:
     none that the schema does not speak of, nesting and counts as deep as the automaton has them."""
 
     def compile_schema(schema: Any) -> Language:
-        began = time.perf_counter()
-        try:
-            constraint = json_schema(schema)
-        except ConstraintError as error:
-            raise RefusalError(str(error), error.pointer, error.keyword) from error
+        constraint, milliseconds = _constraint(schema)
 
         def writes(text: str) -> bool:
             return constraint.writes(text) and (not constraint.checked or constraint.accepts(text))
 
-        return Language(_since(began), writes, tuple(constraint.notes))
+        return Language(milliseconds, writes, constraint.notes)
 
     return compile_schema
+
+
+def _constraint(schema: Any) -> tuple[Constraint, float]:
+    """Our constraint of a schema, and how many milliseconds it took."""
+    began = time.perf_counter()
+    try:
+        constraint = json_schema(schema)
+    except ConstraintError as error:
+        raise RefusalError(str(error), error.pointer, error.keyword) from error
+    return constraint, _since(began)
 
 
 def gesso_tokens() -> Judge:

@@ -20,22 +20,13 @@ from typing import Any
 
 import torch
 
-from ..config import EntropyBound, GenerationConfig, ModelConfig
+from ..config import GenerationConfig, ModelConfig
 from ..constraint import tools
 from ..course import Course
 from ..engine import Engine, load_engine
 from ..request import Commit, Message, Request, ToolDeclaration
 from ..training.documents import ROLES, example
-from ..training.evaluate import Case, heldout_cases
-
-SETTLED = GenerationConfig(
-    max_denoising_steps=48,
-    sampler_config=EntropyBound(entropy_bound=0.02),
-    t_min=0.6,
-    t_max=0.9,
-    confidence_threshold=0.005,
-)
-"""For drafts that nobody verifies: the slower schedule."""
+from ..training.evaluate import PATIENT, Case, heldout_cases
 
 
 class Projected(Course):
@@ -87,11 +78,11 @@ VERIFIED = (
     Way("the same, drafts of a whole canvas", Course, WHOLE),
 )
 UNVERIFIED = (
-    Way("free", None, OFF, SETTLED),
-    Way("projected", Projected, OFF, SETTLED),
-    Way("certain", Certain, OFF, SETTLED),
-    Way("few ways read", Read, OFF, SETTLED),
-    Way("**certain, few ways read (default)**", Course, OFF, SETTLED),
+    Way("free", None, OFF, PATIENT),
+    Way("projected", Projected, OFF, PATIENT),
+    Way("certain", Certain, OFF, PATIENT),
+    Way("few ways read", Read, OFF, PATIENT),
+    Way("**certain, few ways read (default)**", Course, OFF, PATIENT),
 )
 
 

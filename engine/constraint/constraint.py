@@ -73,8 +73,8 @@ class Constraint:
         Raises:
             ConstraintError: the value is not one that the constraint allows.
         """
-        if self.kind == "json_schema":
-            ordered = _ordered(value, self._schema, self._schema)
+        if isinstance(self._validator, Validator):
+            ordered = self._validator.ordered(value)
             text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
         elif self.kind == "tools":
             text = value if isinstance(value, str) else render_calls(_as_calls(value))
@@ -118,7 +118,7 @@ def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
     """
     document = Document(schema)
     dfa, notes, checked = compile_schema(document)
-    return Constraint("json_schema", dfa, notes, checked, schema, Validator(document.root))
+    return Constraint("json_schema", dfa, notes, checked, schema, Validator(document))
 
 
 def tools(declarations: Sequence[ToolDeclaration], *, choice: str = "required") -> Constraint:
@@ -170,41 +170,3 @@ def _read_calls(text: str) -> tuple[ToolCall, ...]:
 
 def _as_calls(value: Any) -> Sequence[ToolCall]:
     return [value] if isinstance(value, ToolCall) else value
-
-
-def _ordered(value: Any, schema: Any, root: Any) -> Any:
-    """The value with every object's members in the order of the schema's properties."""
-    while isinstance(schema, Mapping) and "$ref" in schema:
-        target = root
-        for part in str(schema["$ref"]).removeprefix("#").split("/")[1:]:
-            target = target[part.replace("~1", "/").replace("~0", "~")]
-        schema = target
-    if not isinstance(schema, Mapping):
-        return value
-    if "anyOf" in schema:
-        return _first_that_fits(value, schema["anyOf"], root)
-    if isinstance(value, Mapping):
-        properties = schema.get("properties", {})
-        known = [name for name in properties if name in value]
-        others = [name for name in value if name not in properties]
-        return {
-            name: _ordered(value[name], properties.get(name, {}), root)
-            for name in [*known, *others]
-        }
-    if isinstance(value, (list, tuple)):
-        return [_ordered(item, schema.get("items", {}), root) for item in value]
-    return value
-
-
-def _first_that_fits(value: Any, options: Sequence[Any], root: Any) -> Any:
-    for option in options:
-        whole = {
-            **option,
-            "$defs": root.get("$defs", {}),
-            "definitions": root.get("definitions", {}),
-        }
-        ordered = _ordered(value, option, root)
-        text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
-        if json_schema(whole).accepts(text):
-            return ordered
-    return value

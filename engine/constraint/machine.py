@@ -7,7 +7,9 @@ parts with the same continuation share it. States may also be joined without a s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +23,19 @@ Edge = tuple[int, int, int]
 
 class TooLarge(Exception):  # noqa: N818 - a signal inside the compiler, never shown
     """The automaton has more states than it may have."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: a compilation makes many small tuples and no cycles, and the
+    collector took two thirds of its time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Machine:
@@ -136,6 +151,19 @@ class Machine:
         self._edges.extend([] for _ in range(count))
         self._free.extend([] for _ in range(count))
         return first
+
+    def is_finished(self, start: int) -> bool:
+        """Whether some text leads from a state to a final one."""
+        found, waiting = {start}, [start]
+        while waiting:
+            state = waiting.pop()
+            if state in self._final:
+                return True
+            for target in (*self._free[state], *(edge[2] for edge in self._edges[state])):
+                if target not in found:
+                    found.add(target)
+                    waiting.append(target)
+        return False
 
     def determinise(self, start: int) -> Dfa:
         """The automaton from a state; empty where no text reaches a final state.

@@ -134,11 +134,8 @@ class Numbers:
             parts.append(Numbers(high=self.low, high_open=not self.low_open))
         if self.high is not None:
             parts.append(Numbers(low=self.high, low_open=not self.high_open))
-        if self.step is not None:
-            if self.step.denominator != 1 or self.step > _MOST_RESIDUES:
-                raise Inexact("multipleOf")
-            if self.step != 1:
-                raise Inexact("multipleOf")
+        if self.step not in (None, 1):
+            raise Inexact("multipleOf")
         if self.kind == "whole" or self.step == 1:
             parts.append(Numbers(kind="broken"))
         elif self.kind == "broken":

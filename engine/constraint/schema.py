@@ -6,12 +6,10 @@ leaves nothing, what must be checked on the finished value is let through.
 
 from __future__ import annotations
 
-import gc
-
 from ..errors import ConstraintError
 from .dfa import Dfa
 from .document import Document
-from .machine import Machine, TooLarge
+from .machine import Machine, TooLarge, uncollected
 from .shapes import Algebra
 from .writer import LADDER, Limits, Writer
 
@@ -24,14 +22,13 @@ def compile_schema(document: Document) -> tuple[Dfa, tuple[str, ...], tuple[str,
         ConstraintError: the schema is malformed, or nothing that can be written satisfies it.
     """
     too_large = False
-    collecting = gc.isenabled()
-    gc.disable()  # many small tuples, no cycles: the collector took two thirds of the time
     try:
         for wide in (False, True):
             algebra = Algebra(document, wide=wide)
             for limits in LADDER:
                 try:
-                    dfa, notes = _written(algebra, limits)
+                    with uncollected():
+                        dfa, notes = _written(algebra, limits)
                 except TooLarge:
                     too_large = True
                     continue
@@ -42,9 +39,6 @@ def compile_schema(document: Document) -> tuple[Dfa, tuple[str, ...], tuple[str,
                 break  # it would be no smaller with more let through
     except RecursionError:
         raise ConstraintError("the schema nests too deeply") from None
-    finally:
-        if collecting:
-            gc.enable()
     if too_large:
         raise ConstraintError("the schema leads to an automaton that is too large")
     raise ConstraintError("no text at all can satisfy this constraint")

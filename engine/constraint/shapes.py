@@ -531,7 +531,7 @@ class Algebra:
                 if keyword in schema:
                     parts = [self.schema(one) for _, one in document.children(schema, keyword)]
                     if keyword == "oneOf":
-                        parts = self._exactly_one(parts, pointer)
+                        parts = self._exactly_one(parts)
                     terms.append(self.both(parts) if keyword == "allOf" else self.either(parts))
             if "not" in schema:
                 terms.append(self.other(self.schema(document.child(schema, "not"))))
@@ -600,7 +600,7 @@ class Algebra:
                 terms.append(self.either([self.schema({"properties": {name: False}}), there]))
         return terms
 
-    def _exactly_one(self, parts: Sequence[Term], pointer: str) -> list[Term]:
+    def _exactly_one(self, parts: Sequence[Term]) -> list[Term]:
         """Each alternative without what is also in another, so that exactly one holds."""
         options = []
         for index, part in enumerate(parts):
@@ -770,11 +770,10 @@ def _kinds(patterns: Sequence[tuple[Expression, Term]], rest: Others) -> list[Ot
     languages = [language for language, _ in patterns]
     kinds = []
     for language, value in patterns:
-        outside = frozenset(one for one in languages if one != language)
-        if any(automaton_of(Both(language, one)).is_empty is False for one in outside):
-            names = Strings(inside=frozenset([language]), outside=outside)
-        else:
-            names = Strings(inside=frozenset([language]))
+        outside = frozenset(
+            one for one in languages if one != language and _overlap([one, language])
+        )
+        names = Strings(inside=frozenset([language]), outside=outside)
         kinds.append(Others(names, value))
     if languages:
         rest = replace(rest, names=Strings(outside=frozenset(languages)))

@@ -18,7 +18,7 @@ from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
 from .dfa import Dfa
 from .document import Document
-from .machine import Machine, TooLarge
+from .machine import Machine, TooLarge, uncollected
 from .regular import ANY, Both, Characters, Repeat, determinise
 from .shapes import Algebra
 from .validator import Validator
@@ -84,7 +84,8 @@ class Tools:
             return determinise(FREE_TEXT)
         for limits in LADDER:
             try:
-                return self._within(limits)
+                with uncollected():
+                    return self._within(limits)
             except TooLarge:
                 continue
         raise ConstraintError("the tools lead to an automaton that is too large: offer fewer")
@@ -96,7 +97,7 @@ class Tools:
         machine.free(after, end)
         calls = [tool.write(machine, after, limits) for tool in self._tools]
         for tool, call in zip(self._tools, calls, strict=True):
-            if machine.determinise(call).is_empty:
+            if not machine.is_finished(call):
                 raise tool.refused("no arguments that can be written satisfy it")
         start = machine.either(*calls)
         if self._choice in ("auto", "required"):
@@ -136,7 +137,7 @@ class _Tool:
             self.algebra.shape(self.algebra.root)
         except ConstraintError as error:
             raise self._named(error) from None
-        self.validator = Validator(document.root)
+        self.validator = Validator(document)
 
     def write(self, machine: Machine, after: int, limits: Limits) -> int:
         """The state in front of a call."""

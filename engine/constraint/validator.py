@@ -16,7 +16,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
-from .document import escape
+from .document import Document, escape
 from .formats import FORMATS
 from .pattern import parse_pattern
 from .shapes import matches
@@ -40,8 +40,9 @@ _Draft = validators.extend(Draft202012Validator, {"pattern": _pattern})
 class Validator:
     """One schema, in the words of draft 2020-12 and without references to elsewhere."""
 
-    def __init__(self, schema: Any) -> None:
-        self._validator = _Draft(schema, format_checker=_formats())
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._validator = _Draft(document.root, format_checker=_formats())
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with a value, with its JSON pointer; `None` when it is valid."""
@@ -50,6 +51,29 @@ class Validator:
             return None
         pointer = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
         return f"{pointer or 'value'}: {error.message}"
+
+    def ordered(self, value: Any) -> Any:
+        """The value with every object's members in the order of the schema's properties."""
+        return self._ordered(value, self._document.root)
+
+    def _ordered(self, value: Any, schema: Any) -> Any:
+        while isinstance(schema, Mapping) and "$ref" in schema:
+            schema = self._document.resolve(schema)
+        if not isinstance(schema, Mapping):
+            return value
+        if "anyOf" in schema:
+            fitting = (
+                one for one in schema["anyOf"] if self._validator.evolve(schema=one).is_valid(value)
+            )
+            return self._ordered(value, next(fitting, True))
+        if isinstance(value, Mapping):
+            properties = schema.get("properties", {})
+            names = [name for name in properties if name in value]
+            names += [name for name in value if name not in properties]
+            return {name: self._ordered(value[name], properties.get(name, True)) for name in names}
+        if isinstance(value, (list, tuple)):
+            return [self._ordered(item, schema.get("items", True)) for item in value]
+        return value
 
 
 def read_json(text: str) -> Any:

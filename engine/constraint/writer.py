@@ -240,7 +240,7 @@ class Writer:
         if self._form == "native":
             declared.sort(key=lambda member: member[0].lower())
         taken = frozenset(name for name, _ in objects.declared)
-        others = self._written_others(objects, taken, len(declared))
+        others = self._written_others(objects, len(declared))
         if others and objects.least > len(objects.required):
             self._algebra.checked["minProperties"] = None  # an undeclared name may be repeated
         counts = bool(objects.least or objects.most is not None)
@@ -312,9 +312,7 @@ class Writer:
                 kinds.append(Others(names, value))
         return kinds
 
-    def _written_others(
-        self, objects: Objects, taken: frozenset[str], declared: int
-    ) -> list[Others]:
+    def _written_others(self, objects: Objects, declared: int) -> list[Others]:
         """The undeclared members that are written: those that the schema speaks of, and all where
         it declares none or wants more than it declares."""
         wanted = not objects.declared or objects.least > declared

@@ -32,13 +32,14 @@ RECEIPTS = Path("../shared/data/receipts")
 Case = tuple[ToolDeclaration, str, str, Mapping[str, Any]]
 """Tool, instruction, document, expected values."""
 
-_PATIENT = GenerationConfig(
+PATIENT = GenerationConfig(
     max_denoising_steps=48,
     sampler_config=EntropyBound(entropy_bound=0.02),
     t_min=0.6,
     t_max=0.9,
     confidence_threshold=0.005,
 )
+"""For drafts that nobody verifies: the slower schedule."""
 _BEGIN, _END = "<!-- make eval: begin -->", "<!-- make eval: end -->"
 _RECEIPT = ToolDeclaration(
     "save_record",
@@ -200,7 +201,7 @@ def _every_way(
     scores, config, generation = {}, engine.config, engine.generation
     for verified in (True, False):
         engine.config = config.model_copy(update={"verify_drafts": verified})
-        engine.generation = generation if verified else _PATIENT
+        engine.generation = generation if verified else PATIENT
         for constrained in (True, False):
             name = "constrained" if constrained else "free"
             name += ", verified" if verified else ""

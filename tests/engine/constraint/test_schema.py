@@ -159,6 +159,12 @@ def test_values_are_rendered_in_the_schemas_order() -> None:
         constraint.render({"z": 1})
 
 
+def test_values_are_rendered_in_the_order_of_what_a_reference_leads_to() -> None:
+    item = {"$anchor": "item", **record(y={"type": "null"}, x={"type": "null"})}
+    constraint = json_schema({"$defs": {"item": item}, "anyOf": [{"$ref": "#item"}, False]})
+    assert constraint.render({"x": None, "y": None}) == '{"y":null,"x":null}'
+
+
 @pytest.mark.parametrize(
     ("schema", "accepted", "refused"),
     [
