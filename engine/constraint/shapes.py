@@ -324,6 +324,7 @@ class Algebra:
             return self.complement(found)
         except Inexact as inexact:
             if not self._wide:
+                self._narrowed += 1
                 return Shape()
             self._check(term, inexact.keyword)
             return ALL

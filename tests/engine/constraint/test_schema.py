@@ -392,6 +392,14 @@ KEYWORDS: list[tuple[Any, list[str], list[str]]] = [
     ),
     (
         {
+            "type": ["array", "null"],
+            "not": {"type": "array", "not": {"type": "string", "format": "date"}},
+        },
+        ["null"],
+        ["[]", "[52]"],
+    ),
+    (
+        {
             "type": "object",
             "allOf": [{"properties": {"a": {"type": "null"}}}],
             "properties": {"b": {"type": "null"}},
