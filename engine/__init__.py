@@ -3,7 +3,16 @@
 Knows nothing of agents, of tools that run, or of databases.
 """
 
-from .constraint import Constraint, choice, json_schema, regex, tools
+from .constraint import (
+    Constraint,
+    choice,
+    either,
+    free_text,
+    json_schema,
+    regex,
+    sequence,
+    tools,
+)
 from .engine import Engine, Event, load_engine
 from .errors import (
     AnswerError,
@@ -36,8 +45,11 @@ __all__ = [
     "ToolDeclaration",
     "Usage",
     "choice",
+    "either",
+    "free_text",
     "json_schema",
     "load_engine",
     "regex",
+    "sequence",
     "tools",
 ]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,23 @@ import torch
 from .canvas import Canvas
 from .checkpoint import load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
-from .constraint import Constraint, TokenAutomaton, compile_automaton
-from .constraint import tools as tools_constraint
+from .constraint import (
+    Constraint,
+    ThoughtForm,
+    TokenAutomaton,
+    ToolConstraint,
+    compile_automaton,
+    free_text,
+    sequence,
+    tools,
+)
+from .constraint import thought as thought_constraint
 from .course import Course, FreeCourse
 from .errors import AnswerError, BudgetError, ContextError, RequestError
 from .model import DiffusionGemma, KVCache
 from .prompt import ChatTemplate
 from .reader import read_answer
-from .request import Commit, Draft, Request, Result, ToolCall, Usage
+from .request import Commit, Draft, Request, Result, Usage
 from .sampler import Noise, denoise
 from .tokenizer import Tokenizer
 from .verifier import Verifier
@@ -238,28 +248,35 @@ class Engine:
         return list(tokens), False
 
     def _result(self, plan: _Plan, written: list[int], ended: bool, usage: Usage) -> Result:
-        text = self.tokenizer.decode(written)
-        parsed = plan.constraint.parse(text) if plan.constraint and ended else None
-        if plan.constraint and parsed is not None and plan.constraint.checked:
-            complaint = plan.constraint.complaint(parsed)
-            if complaint is not None:
-                raise AnswerError(f"the answer is not valid: {complaint}", usage)
-        if plan.constraint is not None and plan.constraint.kind == "tools":
-            calls: tuple[ToolCall, ...] = tuple(parsed or ())
-            shown = "" if calls else text
-            reason = "tool_calls" if calls else ("stop" if ended else "length")
-            return Result(shown, None, calls, usage, reason)
-        return Result(text, parsed, (), usage, "stop" if ended else "length")
+        text, thought = self.tokenizer.decode(written), ""
+        if plan.thought is not None:
+            thought, text = plan.thought.split(text)
+        answer = plan.answer
+        if answer is None or not ended:
+            reason = "stop" if ended else "length"
+            return Result(text, usage=usage, finish_reason=reason, thought=thought)
+        complaint = answer.complaint(text) if answer.checked else None
+        if complaint is not None:
+            raise AnswerError(f"the answer is not valid: {complaint}", usage)
+        parsed = answer.parse(text)
+        if isinstance(answer, ToolConstraint):
+            shown, _ = answer.turns.form.split(text)
+            reason = "tool_calls" if parsed else "stop"
+            return Result(shown, None, parsed, usage, reason, thought)
+        return Result(text, parsed, (), usage, "stop", thought)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A request made ready: its prompt in tokens, its budget and its compiled constraint."""
+    """A request made ready: its prompt in tokens, its budget, and what the answer, and with a
+    thought before it the turn, is held to."""
 
     prompt: list[int]
     max_tokens: int
     seed: int | None
-    constraint: Constraint | None
+    thought: ThoughtForm | None
+    answer: Constraint | None
+    turn: Constraint | None
     automaton: TokenAutomaton | None
 
     @classmethod
@@ -268,9 +285,9 @@ class _Plan:
             raise RequestError("a request has either tools or a constraint, not both")
         if request.max_tokens is not None and request.max_tokens < 1:
             raise RequestError(f"max_tokens must be at least 1, not {request.max_tokens}")
-        constraint = request.constraint
-        if request.tools and constrained:
-            constraint = tools_constraint(request.tools, choice=request.tool_choice)
+        thought = _thought(engine, request)
+        answer = _answer(engine, request) if constrained else None
+        turn = _after(thought, answer) if constrained and thought else answer
         prompt = engine.tokenizer.encode(engine.template.render(request))
         room = engine.context_length - len(prompt)
         if room < engine.config.canvas_length:
@@ -281,28 +298,52 @@ class _Plan:
             )
         whole_canvases = room // engine.config.canvas_length * engine.config.canvas_length
         budget = min(request.max_tokens or whole_canvases, whole_canvases)
-        constraint = constraint if constrained else None
         automaton = None
-        if constraint is not None:
-            automaton = compile_automaton(constraint, engine.tokenizer.vocabulary)
+        if turn is not None:
+            automaton = compile_automaton(turn, engine.tokenizer.vocabulary)
             shortest = int(automaton.distance[automaton.start]) + 1
             if shortest > budget:
                 raise BudgetError(
                     f"the shortest answer has {shortest} tokens, the budget is {budget}"
                 )
-        return cls(prompt, budget, request.seed, constraint, automaton)
+        return cls(prompt, budget, request.seed, thought, answer, turn, automaton)
 
     def course(self, engine: Engine) -> Course | FreeCourse:
         """The turn's way through its constraint's language, if it has one."""
-        if self.constraint is None or self.automaton is None:
+        if self.turn is None or self.automaton is None:
             return FreeCourse(engine.tokenizer.vocabulary.ends, tokens_left=self.max_tokens)
         return engine.course_type(
-            self.constraint,
+            self.turn,
             self.automaton,
             engine.tokenizer,
             tokens_left=self.max_tokens,
             score_tail=engine.config.trained_tail,
         )
+
+
+def _thought(engine: Engine, request: Request) -> ThoughtForm | None:
+    """How the turn begins with a thought, if it is to. A turn that goes on behind a tool's result
+    had its thought at its beginning."""
+    if not request.thinking:
+        return None
+    form = engine.template.thought
+    if form is None:
+        raise RequestError(f"{engine.name} cannot think: its template has no channel for thoughts")
+    return None if request.messages[-1].role == "tool" else form
+
+
+def _answer(engine: Engine, request: Request) -> Constraint | None:
+    """What the turn is held to behind its thought."""
+    if not request.tools:
+        return request.constraint
+    return tools(request.tools, choice=request.tool_choice, form=engine.template.calls)
+
+
+@lru_cache(maxsize=64)
+def _after(thought: ThoughtForm, answer: Constraint | None) -> Constraint:
+    """A thought and then the answer; kept, as the constraints of a runtime are the same at every
+    turn."""
+    return sequence(thought_constraint(thought), answer or free_text())
 
 
 class _Clock:

@@ -7,17 +7,32 @@ those that `transformers` passes to it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from .constraint import CallForm, ThoughtForm
+from .constraint.callform import MARKER
 from .errors import CheckpointError, RequestError
-from .request import Message, Request, ToolDeclaration
+from .request import Message, Request, ToolCall, ToolDeclaration
 
 _SCHEMA_REQUEST = "Answer with JSON for this schema: "
+_PROBE = (
+    Message("user", "?"),
+    Message(
+        "assistant",
+        tool_calls=(ToolCall("first", {"b": "x", "A": [1, True, None]}), ToolCall("second", {})),
+    ),
+)
+_PROBE_CALLS = re.compile(
+    r"(?P<opening><[^<>\s]+>)call:first\{A:\[1,true,null\],b:(?P<quote><[^<>\s]+>)x(?P=quote)\}"
+    r"(?P<closing><[^<>\s]+>)(?P=opening)call:second\{\}(?P=closing)"
+)
 
 
 class ChatTemplate:
@@ -28,6 +43,7 @@ class ChatTemplate:
         Raises:
             CheckpointError: the file is missing or not a valid template.
         """
+        self._file = file
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
@@ -57,15 +73,64 @@ class ChatTemplate:
         if schema is not None:
             messages = _with_system_line(messages, _SCHEMA_REQUEST + schema)
         try:
-            return self._template.render(
-                messages=messages,
-                tools=[_declaration(tool) for tool in request.tools] or None,
-                bos_token=self._bos_token,
-                add_generation_prompt=True,
-                enable_thinking=False,
-            )
+            return self._render(messages, request.tools, thinking=request.thinking)
         except TemplateError as error:
             raise RequestError(f"the chat template refuses this conversation: {error}") from None
+
+    @cached_property
+    def calls(self) -> CallForm:
+        """How the template writes tool calls, read off a turn of two.
+
+        Raises:
+            CheckpointError: not in a form that is known here.
+        """
+        try:
+            text = self._render([_message(message) for message in _PROBE], ())
+        except TemplateError:
+            text = ""
+        if found := _PROBE_CALLS.search(text):
+            return CallForm(found["opening"], found["closing"], found["quote"])
+        raise CheckpointError(
+            f"{self._file}: this template does not write tool calls as"
+            " <…>call:NAME{key:value}<…>, the form of Gemma's: use this checkpoint without tools"
+        )
+
+    @cached_property
+    def thought(self) -> ThoughtForm | None:
+        """How a thought stands at the beginning of a turn: what the template puts there for a model
+        that is not to think is an empty one. `None` where it knows no thinking."""
+        asked = [_message(_PROBE[0])]
+        try:
+            thinking = self._render(asked, (), thinking=True)
+            silent = self._render(asked, ())
+            bare = self._render(asked, (), answer=False)
+        except TemplateError:
+            return None
+        start = silent.removeprefix(bare)
+        markers = list(MARKER.finditer(start))
+        if len(markers) < 2 or silent == thinking:
+            return None
+        opening, closing = markers[-2], markers[-1]
+        begins = start[: opening.start()]
+        if not thinking.endswith(begins) or thinking.endswith(start):
+            return None
+        return ThoughtForm(start[opening.start() : closing.start()], start[closing.start() :])
+
+    def _render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[ToolDeclaration],
+        *,
+        thinking: bool = False,
+        answer: bool = True,
+    ) -> str:
+        return self._template.render(
+            messages=messages,
+            tools=[_declaration(tool) for tool in tools] or None,
+            bos_token=self._bos_token,
+            add_generation_prompt=answer,
+            enable_thinking=thinking,
+        )
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -52,8 +52,9 @@ class Message:
 class Request:
     """One turn to be written.
 
-    `tool_choice` is `"auto"` (text or calls), `"required"`, `"none"` or the name of one tool.
-    `constraint` holds the answer's text to a language; it is not mixed with tools.
+    `tool_choice` is `"auto"` (text, calls, or calls behind a text), `"required"`, `"none"` or the
+    name of one tool. `constraint` holds the answer's text to a language; it is not mixed with
+    tools. With `thinking`, a model whose template has a channel for it thinks before it answers.
     `seed` makes the turn repeatable; `max_tokens` bounds the answer (default: as many canvases
     as the context holds).
     """
@@ -62,6 +63,7 @@ class Request:
     tools: Sequence[ToolDeclaration] = ()
     tool_choice: str = "auto"
     constraint: Constraint | None = None
+    thinking: bool = False
     seed: int | None = None
     max_tokens: int | None = None
 
@@ -102,7 +104,8 @@ class Commit:
 class Result:
     """The finished turn.
 
-    `value` is the parsed answer when a JSON Schema was asked for. `finish_reason` is `"stop"`
+    `text` is the answer without its thought and calls. `value` is the parsed answer when a
+    constraint was asked for. `finish_reason` is `"stop"`
     (the model ended its turn), `"tool_calls"`, or `"length"` (the budget ended it).
     """
 
@@ -111,3 +114,4 @@ class Result:
     tool_calls: Sequence[ToolCall] = ()
     usage: Usage = field(default_factory=Usage)
     finish_reason: Literal["stop", "tool_calls", "length"] = "stop"
+    thought: str = ""

@@ -23,6 +23,7 @@ Tools = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed, the same answer.")]
 MaxTokens = Annotated[int | None, typer.Option(metavar="N", help="The answer's longest length.")]
+Think = Annotated[bool, typer.Option("--think", help="Let the model think before it answers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -34,6 +35,7 @@ def generate(
     tools: Tools = None,
     seed: Seed = None,
     max_tokens: MaxTokens = None,
+    think: Think = False,
     as_json: Json = False,
 ) -> None:
     """Generate one answer: text, a value under a schema, or tool calls."""
@@ -51,6 +53,7 @@ def generate(
         messages=[Message("user", text or "")],
         tools=_declarations(tools_value, tools),
         constraint=None if schema is None else json_schema(_read_json(schema)),
+        thinking=think,
         seed=seed,
         max_tokens=max_tokens,
     )
@@ -59,6 +62,7 @@ def generate(
     if as_json:
         print_json(
             {
+                **({"thought": result.thought} if think else {}),
                 "text": result.text,
                 "value": result.value,
                 "tool_calls": calls,

@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 
 from ..constraint import compile_automaton, posterior, tools, viterbi
-from ..constraint.toolcall import CONTROLS
+from ..constraint.callform import GEMMA_CALLS
 from ..request import ToolDeclaration
 from ..sampler import temper
 from .bfcl import FOLDER, read_questions
@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     vocabulary = read_tekken().vocabulary()
     spare = [index for index, text in enumerate(vocabulary.tokens) if text is None]
-    controls = dict(zip(CONTROLS, spare[-len(CONTROLS) :], strict=True))
+    controls = dict(zip(GEMMA_CALLS.controls, spare[-3:], strict=True))
     vocabulary = replace(vocabulary, controls={**vocabulary.controls, **controls})
     compile_automaton(tools(_declared(1)), vocabulary)  # the vocabulary's own part
     began = time.perf_counter()

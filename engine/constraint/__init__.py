@@ -1,21 +1,40 @@
 """Languages that an answer is held to, and exact inference over a canvas under one."""
 
 from .automaton import TokenAutomaton, compile_automaton
-from .constraint import Constraint, choice, json_schema, regex, tools
+from .callform import CallForm, ThoughtForm
+from .constraint import (
+    Constraint,
+    ToolConstraint,
+    choice,
+    either,
+    free_text,
+    json_schema,
+    regex,
+    sequence,
+    thought,
+    tools,
+)
 from .inference import Posterior, Word, posterior, sample, support, viterbi
 
 __all__ = [
+    "CallForm",
     "Constraint",
     "Posterior",
+    "ThoughtForm",
     "TokenAutomaton",
+    "ToolConstraint",
     "Word",
     "choice",
     "compile_automaton",
+    "either",
+    "free_text",
     "json_schema",
     "posterior",
     "regex",
     "sample",
+    "sequence",
     "support",
+    "thought",
     "tools",
     "viterbi",
 ]

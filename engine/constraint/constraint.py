@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
-from typing import Literal as Fixed
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
-from .dfa import BYTES, Dfa
+from .callform import GEMMA_CALLS, MARKER, SPELLS_CONTROL, CallForm, ThoughtForm
+from .dfa import BYTES, MOST_STATES, Dfa
 from .document import Document
+from .machine import Machine, TooLarge
 from .pattern import parse_pattern
-from .regular import Expression, Literal, determinise, either
+from .regular import Concatenation, Control, Either, Expression, Literal, determinise
 from .schema import compile_schema
-from .toolcall import Tools, parse_calls, render_calls
+from .toolcall import FREE_TEXT, Tools
 from .validator import Validator, read_json
-from .writer import SPELLS_CONTROL
-
-Kind = Fixed["json_schema", "tools", "regex", "choice"]
-_WRITTEN_LIKE_A_CONTROL = re.compile(r'<\|[^<>|]+>|<[^<>|]+\|>|<\|"\|>')
+from .writer import PLAIN_TEXT
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,38 +33,29 @@ class Constraint:
 
     `dfa` is what the canvas is held to. For a JSON Schema it writes a part of what the schema
     allows: `notes` say where it is narrower, and `checked` names the keywords that no automaton
-    can hold, so that a finished value is checked against them.
+    can hold, so that a finished text is checked against them.
+
+    In texts, control tokens stand as they are written.
     """
 
-    kind: Kind
     dfa: Dfa
     notes: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
-    _schema: Any = field(default=None, repr=False)
-    _validator: Validator | Tools | None = field(default=None, repr=False)
 
     def accepts(self, text: str) -> bool:
-        """Whether the whole text satisfies the constraint; control tokens stand in it as they are
-        written. For a JSON Schema this is JSON text of a valid value, members in any order."""
-        if self.kind == "json_schema":
-            try:
-                value = read_json(text)
-            except ValueError:
-                return False
-            return self.complaint(value) is None
-        if isinstance(self._validator, Tools) and (calls := _read_calls(text)):
-            return self._validator.allows(calls) and self.complaint(calls) is None
-        return self.writes(text)
+        """Whether the whole text satisfies the constraint. For a JSON Schema this is JSON text of
+        a valid value, members in any order."""
+        return self.complaint(text) is None
 
     def writes(self, text: str) -> bool:
         """Whether the canvas can be made to read as this text."""
-        state = self.dfa.run(self._symbols(text))
+        state = self.dfa.run(symbol for symbol, _ in self._symbols(text, 0))
         return state >= 0 and bool(self.dfa.final[state])
 
-    def complaint(self, value: Any) -> str | None:
-        """Why a parsed value does not satisfy the schema, with its JSON pointer; `None` when it
-        does."""
-        return None if self._validator is None else self._validator.complaint(value)
+    def complaint(self, text: str) -> str | None:
+        """Why the text does not satisfy the constraint, with the JSON pointer of the place where
+        there is one; `None` when it does."""
+        return None if self.writes(text) else "not a text of this language"
 
     def render(self, value: Any) -> str:
         """The canonical text of a value: properties in the schema's order, no white space.
@@ -73,40 +63,187 @@ class Constraint:
         Raises:
             ConstraintError: the value is not one that the constraint allows.
         """
-        if isinstance(self._validator, Validator):
-            ordered = self._validator.ordered(value)
-            text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
-        elif self.kind == "tools":
-            text = value if isinstance(value, str) else render_calls(_as_calls(value))
-        else:
-            text = str(value)
-        if not self.accepts(text):
-            raise ConstraintError(f"not a value of this constraint: {text}")
+        text = self._rendered(value)
+        complaint = self.complaint(text)
+        if complaint is not None:
+            raise ConstraintError(f"not a value of this constraint: {text} ({complaint})")
         return text
 
     def parse(self, text: str) -> Any:
-        """The value of an accepted text: parsed JSON, a tuple of `ToolCall`s (none when the text
-        is free text), or the text itself."""
-        if self.kind == "json_schema":
-            return json.loads(text)
-        return parse_calls(text) if self.kind == "tools" else text
+        """The value of an accepted text: parsed JSON, a tuple of `ToolCall`s (none when there are
+        no calls), a tuple of a sequence's parts, or the text itself."""
+        return text
 
     def describe(self) -> str | None:
         """What a prompt should tell the model of this constraint: a JSON Schema as compact text."""
-        if self.kind != "json_schema":
-            return None
-        return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":"))
+        return None
 
-    def _symbols(self, text: str) -> list[int]:
-        """Bytes, and the symbols of the control tokens that this language names."""
-        symbols: list[int] = []
-        at = 0
-        for match in _WRITTEN_LIKE_A_CONTROL.finditer(text):
-            if match[0] in self.dfa.controls:
-                symbols += text[at : match.start()].encode("utf-8", "surrogatepass")
-                symbols.append(BYTES + self.dfa.controls.index(match[0]))
-                at = match.end()
-        return symbols + list(text[at:].encode("utf-8", "surrogatepass"))
+    def ends(self, text: str, start: int) -> list[int]:
+        """Where texts of this language end that the canvas can write and that begin at `start`,
+        longest first."""
+        found, state, table = [], self.dfa.start, self.dfa.table
+        if self.dfa.final[state]:
+            found.append(start)
+        for symbol, end in self._symbols(text, start):
+            state = int(table[state, symbol])
+            if state < 0:
+                break
+            if end >= 0 and self.dfa.final[state]:
+                found.append(end)
+        return found[::-1]
+
+    def _rendered(self, value: Any) -> str:
+        return str(value)
+
+    def _symbols(self, text: str, start: int) -> Iterator[tuple[int, int]]:
+        """Bytes, and the symbols of the control tokens that this language names, each with the
+        place in the text behind it (-1 inside a character)."""
+        controls = self.dfa.controls
+        for match in _one_of(controls).finditer(text, start) if controls else ():
+            yield from _spelled(text, start, match.start())
+            start = match.end()
+            yield BYTES + controls.index(match[0]), start
+        yield from _spelled(text, start, len(text))
+
+
+@lru_cache
+def _one_of(controls: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(controls, key=len, reverse=True))))
+
+
+def _spelled(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    for place in range(start, end):
+        *inner, last = text[place].encode("utf-8", "surrogatepass")
+        for byte in inner:
+            yield byte, -1
+        yield last, place + 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SchemaConstraint(Constraint):
+    """JSON texts that are valid against a schema."""
+
+    schema: Any
+    validator: Validator
+
+    def complaint(self, text: str) -> str | None:
+        try:
+            value = read_json(text)
+        except ValueError as error:
+            return f"not JSON: {error}"
+        return self.validator.complaint(value)
+
+    def parse(self, text: str) -> Any:
+        return json.loads(text)
+
+    def describe(self) -> str | None:
+        return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
+
+    def _rendered(self, value: Any) -> str:
+        ordered = self.validator.ordered(value)
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ToolConstraint(Constraint):
+    """Turns of tool calls, of free text, or of calls behind free text."""
+
+    turns: Tools
+
+    def complaint(self, text: str) -> str | None:
+        form = self.turns.form
+        before, written = form.split(text)
+        if self.writes(text):
+            return self.turns.complaint(form.parse(written))
+        try:
+            calls = form.parse(written)
+        except ValueError as error:
+            return str(error)
+        values = json.dumps([call.arguments for call in calls], ensure_ascii=False)
+        exact = form.render(calls) == written and not SPELLS_CONTROL.search(values)
+        if before or not calls or not exact:
+            return "not a turn of this form"
+        return self.turns.complaint(calls)
+
+    def parse(self, text: str) -> tuple[ToolCall, ...]:
+        return self.turns.form.parse(text)
+
+    def _rendered(self, value: str | ToolCall | Sequence[ToolCall]) -> str:
+        if isinstance(value, str):
+            return value
+        return self.turns.form.render([value] if isinstance(value, ToolCall) else value)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SequenceConstraint(Constraint):
+    """A text of each part, one behind the other. Where a text can be cut in several ways, earlier
+    parts take as much as they can."""
+
+    parts: tuple[Constraint, ...]
+
+    def complaint(self, text: str) -> str | None:
+        texts = self._cut(text)
+        if texts is None:
+            return "not a text of each part, one behind the other"
+        complaints = (part.complaint(one) for part, one in zip(self.parts, texts, strict=True))
+        return next((complaint for complaint in complaints if complaint is not None), None)
+
+    def parse(self, text: str) -> tuple[Any, ...]:
+        texts = self._cut(text)
+        if texts is None:
+            raise ValueError("not a text of each part, one behind the other")
+        return tuple(part.parse(one) for part, one in zip(self.parts, texts, strict=True))
+
+    def describe(self) -> str | None:
+        return _described(self.parts)
+
+    def _rendered(self, value: Sequence[Any]) -> str:
+        if len(value) != len(self.parts):
+            raise ConstraintError(f"a sequence of {len(self.parts)} has not {len(value)} values")
+        return "".join(part.render(one) for part, one in zip(self.parts, value, strict=True))
+
+    def _cut(self, text: str) -> list[str] | None:
+        """The parts' texts; `None` where the text is not in the language."""
+        dead: set[tuple[int, int]] = set()
+
+        def cut(number: int, start: int) -> list[str] | None:
+            if number == len(self.parts):
+                return [] if start == len(text) else None
+            if (number, start) not in dead:
+                for end in self.parts[number].ends(text, start):
+                    if (rest := cut(number + 1, end)) is not None:
+                        return [text[start:end], *rest]
+                dead.add((number, start))
+            return None
+
+        return cut(0, 0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EitherConstraint(Constraint):
+    """A text of any option; the first one that accepts it gives its value."""
+
+    options: tuple[Constraint, ...]
+
+    def complaint(self, text: str) -> str | None:
+        complaints = [option.complaint(text) for option in self.options]
+        return None if None in complaints else "; ".join(map(str, complaints))
+
+    def parse(self, text: str) -> Any:
+        fitting = (option for option in self.options if option.accepts(text))
+        return next(fitting, self.options[0]).parse(text)
+
+    def describe(self) -> str | None:
+        return _described(self.options)
+
+    def render(self, value: Any) -> str:
+        complaints = []
+        for option in self.options:
+            try:
+                return option.render(value)
+            except ConstraintError as error:
+                complaints.append(str(error))
+        raise ConstraintError("; ".join(complaints))
 
 
 def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
@@ -118,17 +255,34 @@ def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
     """
     document = Document(schema)
     dfa, notes, checked = compile_schema(document)
-    return Constraint("json_schema", dfa, notes, checked, schema, Validator(document))
+    return SchemaConstraint(dfa, notes, checked, schema=schema, validator=Validator(document))
 
 
-def tools(declarations: Sequence[ToolDeclaration], *, choice: str = "required") -> Constraint:
-    """Turns of tool calls: `choice` is `"auto"`, `"required"`, `"none"` or the name of a tool.
+def tools(
+    declarations: Sequence[ToolDeclaration],
+    *,
+    choice: str = "required",
+    most: int | None = None,
+    form: CallForm = GEMMA_CALLS,
+) -> ToolConstraint:
+    """Turns of tool calls, at most `most` in one turn. `choice` is `"auto"` (text, calls, or calls
+    behind a text), `"required"`, `"none"` or the name of a tool; `form` is how they are written.
 
     Raises:
         ConstraintError: there is no such tool, or its parameters cannot be compiled.
     """
-    turns = Tools(declarations, choice)
-    return Constraint("tools", turns.dfa, turns.notes, turns.checked, None, turns)
+    declared = json.dumps([[one.name, one.parameters] for one in declarations], default=dict)
+    return _tools(declared, choice, most, form)
+
+
+@lru_cache(maxsize=64)
+def _tools(declared: str, choice: str, most: int | None, form: CallForm) -> ToolConstraint:
+    """The tools of a runtime are the same at every turn."""
+    declarations = [
+        ToolDeclaration(name, "", parameters) for name, parameters in json.loads(declared)
+    ]
+    turns = Tools(declarations, choice, most, form)
+    return ToolConstraint(turns.dfa, turns.notes, turns.checked, turns=turns)
 
 
 def regex(pattern: str) -> Constraint:
@@ -137,7 +291,7 @@ def regex(pattern: str) -> Constraint:
     Raises:
         ConstraintError: the pattern is not valid or not regular.
     """
-    return _compiled("regex", parse_pattern(pattern, search=False))
+    return _compiled(parse_pattern(pattern, search=False))
 
 
 def choice(options: Sequence[str]) -> Constraint:
@@ -148,25 +302,80 @@ def choice(options: Sequence[str]) -> Constraint:
     """
     if not options or not all(options):
         raise ConstraintError("a choice needs at least one option, and none may be empty")
-    return _compiled("choice", either(*(Literal(option) for option in options)))
+    return _compiled(Either(tuple(Literal(option) for option in options)))
 
 
-def _compiled(kind: Kind, expression: Expression) -> Constraint:
+def free_text() -> Constraint:
+    """Any text, at least one character, that does not spell a control token."""
+    return _compiled(FREE_TEXT)
+
+
+def thought(form: ThoughtForm) -> Constraint:
+    """A thought, perhaps an empty one, in its channel."""
+    return _compiled(Concatenation((*_marked(form.opening), PLAIN_TEXT, *_marked(form.closing))))
+
+
+def sequence(*parts: Constraint) -> Constraint:
+    """A text of each part, one behind the other; its value is the tuple of theirs.
+
+    Raises:
+        ConstraintError: there is no part, or together they are too large.
+    """
+
+    def join(machine: Machine, end: int) -> int:
+        for part in reversed(parts):
+            end = machine.insert(part.dfa, end)
+        return end
+
+    return SequenceConstraint(*_joined(parts, join), parts=parts)
+
+
+def either(*options: Constraint) -> Constraint:
+    """A text of any option.
+
+    Raises:
+        ConstraintError: there is no option, or together they are too large.
+    """
+
+    def join(machine: Machine, end: int) -> int:
+        return machine.either(*(machine.insert(option.dfa, end) for option in options))
+
+    return EitherConstraint(*_joined(options, join), options=options)
+
+
+def _joined(
+    parts: Sequence[Constraint], join: Callable[[Machine, int], int]
+) -> tuple[Dfa, tuple[str, ...], tuple[str, ...]]:
+    if not parts:
+        raise ConstraintError("nothing to be put together")
+    controls = sorted({name for part in parts for name in part.dfa.controls})
+    machine = Machine(tuple(controls), MOST_STATES)
+    try:
+        dfa = machine.determinise(join(machine, machine.end()))
+    except TooLarge:
+        raise ConstraintError("together they lead to an automaton that is too large") from None
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    checked = dict.fromkeys(place for part in parts for place in part.checked)
+    return dfa, tuple(notes), tuple(checked)
+
+
+def _described(parts: Sequence[Constraint]) -> str | None:
+    descriptions = [part.describe() for part in parts]
+    return "\n".join(filter(None, descriptions)) or None
+
+
+def _marked(text: str) -> Iterator[Expression]:
+    """A text in which control tokens are written out, as an expression."""
+    at = 0
+    for match in MARKER.finditer(text):
+        yield Literal(text[at : match.start()])
+        yield Control(match[0])
+        at = match.end()
+    yield Literal(text[at:])
+
+
+def _compiled(expression: Expression) -> Constraint:
     dfa = determinise(expression)
     if dfa.is_empty:
         raise ConstraintError("no text at all can satisfy this constraint")
-    return Constraint(kind, dfa)
-
-
-def _read_calls(text: str) -> tuple[ToolCall, ...]:
-    """The calls of a turn that is written exactly as the form says; none for any other text."""
-    try:
-        calls = parse_calls(text)
-    except ValueError:
-        return ()
-    values = json.dumps([call.arguments for call in calls], ensure_ascii=False)
-    return calls if render_calls(calls) == text and not SPELLS_CONTROL.search(values) else ()
-
-
-def _as_calls(value: Any) -> Sequence[ToolCall]:
-    return [value] if isinstance(value, ToolCall) else value
+    return Constraint(dfa)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -109,15 +110,26 @@ class Machine:
         return state
 
     def insert(self, dfa: Dfa, target: int) -> int:
-        """The texts of an automaton over bytes in front of a state."""
+        """The texts of an automaton in front of a state. Its control tokens are this machine's too,
+        and what it knows of its string bodies is kept."""
         if not target or dfa.is_empty:
             return 0
         rows, final = dfa.sparse.rows, dfa.sparse.final
+        shift = [BYTES + self.controls.index(name) for name in dfa.controls]
         first = self._reserve(len(rows))
         for state, row in enumerate(rows):
-            self._edges[first + state] = [(low, high, first + to) for low, high, to in row]
+            edges = self._edges[first + state]
+            for low, high, to in row:
+                if low < BYTES:
+                    edges.append((low, min(high, BYTES - 1), first + to))
+                for symbol in shift[max(low, BYTES) - BYTES : max(high + 1, BYTES) - BYTES]:
+                    edges.append((symbol, symbol, first + to))
             if final[state]:
                 self._free[first + state].append(target)
+        for state, place in enumerate(dfa.places):
+            if place is not None:
+                self._places[first + state] = replace(place, copy=self._copies + place.copy)
+        self._copies += max((place.copy for place in dfa.places if place is not None), default=0)
         return first + dfa.start
 
     def insert_body(self, body: Body, target: int) -> int:

@@ -46,6 +46,6 @@ def compile_schema(document: Document) -> tuple[Dfa, tuple[str, ...], tuple[str,
 
 def _written(algebra: Algebra, limits: Limits) -> tuple[Dfa, tuple[str, ...]]:
     machine = Machine((), limits.states)
-    writer = Writer(algebra, machine, "json", limits)
+    writer = Writer(algebra, machine, None, limits)
     start = writer.value(algebra.root, machine.end())
     return machine.determinise(start), tuple(writer.notes)

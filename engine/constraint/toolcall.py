@@ -1,56 +1,55 @@
-"""Tool calls in the native form of Gemma's chat template, as a language and as values.
-
-    <|tool_call>call:NAME{key:<|"|>text<|"|>,flag:true,list:[1,2],nested:{a:null}}<tool_call|>
-
-Keys are bare and sorted without regard to case, strings stand between `<|"|>` without escapes,
-calls of one turn follow each other. A turn without a call is free text. Neither strings nor free
-text may hold `<|`: in the text of a turn it always begins a control token.
-"""
+"""Declared tools as a language of turns, in the form in which a checkpoint writes its calls."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
+from .callform import CallForm
 from .dfa import Dfa
 from .document import Document
 from .machine import Machine, TooLarge, uncollected
 from .regular import ANY, Both, Characters, Repeat, determinise
 from .shapes import Algebra
 from .validator import Validator
-from .writer import LADDER, PLAIN_TEXT, QUOTE, Limits, Writer
+from .writer import LADDER, PLAIN_TEXT, Limits, Writer
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_OPEN, _CLOSE = "<|tool_call>", "<tool_call|>"
-CONTROLS = tuple(sorted([_OPEN, _CLOSE, QUOTE]))
 FREE_TEXT = Both(PLAIN_TEXT, Repeat(Characters(ANY), 1, None))
-_SCALAR = re.compile(r"true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_KEY = re.compile(r"([^:{}\[\],]+):")
 
 
 class Tools:
     """Declared tools as a language of turns.
 
-    `"required"` is one call or more, a tool's name exactly one call of it, `"none"` free text,
-    and `"auto"` free text or calls.
+    `"required"` is one call or more, up to `most`, a tool's name exactly one call of it, `"none"`
+    free text, and `"auto"` free text, calls, or calls behind free text. Neither strings nor free
+    text may spell a control token.
 
     Raises:
         ConstraintError: there is no such tool, a name cannot be written, or a tool's parameters
             cannot be compiled; the pointer begins with the tool's index.
     """
 
-    def __init__(self, declarations: Sequence[ToolDeclaration], choice: str) -> None:
+    def __init__(
+        self,
+        declarations: Sequence[ToolDeclaration],
+        choice: str,
+        most: int | None,
+        form: CallForm,
+    ) -> None:
         names = [declaration.name for declaration in declarations]
         if choice not in ("auto", "required", "none") and choice not in names:
             known = ", ".join(names) or "none"
             raise ConstraintError(
                 f"tool_choice {choice!r} is not a declared tool (there are: {known})"
             )
+        if most is not None and most < 1:
+            raise ConstraintError(f"a turn of tool calls has at least one, not {most}")
+        self.form = form
         self._choice = choice
+        self._most = most if choice in ("auto", "required") else 1
         self._tools = [
             _Tool(declaration, f"/{index}")
             for index, declaration in enumerate(declarations)
@@ -60,20 +59,14 @@ class Tools:
         self.checked: tuple[str, ...] = ()
         self.dfa = self._compiled()
 
-    def allows(self, calls: Sequence[ToolCall]) -> bool:
-        """Whether a turn may be these calls, whatever their arguments."""
-        known = {tool.name for tool in self._tools}
-        one = self._choice not in ("auto", "required")
-        return (
-            bool(calls)
-            and all(call.name in known for call in calls)
-            and (not one or len(calls) == 1)
-        )
-
     def complaint(self, calls: Sequence[ToolCall]) -> str | None:
-        """What is wrong with the arguments of some calls; `None` when they are valid."""
+        """Why a turn may not make these calls; `None` when it may."""
+        if self._most is not None and len(calls) > self._most:
+            return f"{len(calls)} calls, and at most {self._most} may be made"
         validators = {tool.name: tool.validator for tool in self._tools}
         for call in calls:
+            if call.name not in validators:
+                return f"{call.name} may not be called"
             wrong = validators[call.name].complaint(call.arguments)
             if wrong is not None:
                 return f"{call.name}: {wrong}"
@@ -91,24 +84,33 @@ class Tools:
         raise ConstraintError("the tools lead to an automaton that is too large: offer fewer")
 
     def _within(self, limits: Limits) -> Dfa:
-        machine = Machine(CONTROLS, limits.states)
+        machine = Machine(self.form.controls, limits.states)
         end = machine.end()
-        after = machine.state()
-        machine.free(after, end)
-        calls = [tool.write(machine, after, limits) for tool in self._tools]
-        for tool, call in zip(self._tools, calls, strict=True):
-            if not machine.is_finished(call):
-                raise tool.refused("no arguments that can be written satisfy it")
-        start = machine.either(*calls)
-        if self._choice in ("auto", "required"):
+        if self._most is None:
+            after = machine.state()
+            machine.free(after, end)
+            start = self._calls(machine, after, limits)
             machine.free(after, start)
+        else:
+            start = self._calls(machine, end, limits)
+            for _ in range(1, self._most):
+                start = self._calls(machine, machine.either(end, start), limits)
         if self._choice == "auto":
-            start = machine.either(start, machine.insert(determinise(FREE_TEXT), end))
+            text = machine.insert(determinise(FREE_TEXT), machine.either(end, start))
+            start = machine.either(start, text)
         self.notes = tuple(dict.fromkeys(note for tool in self._tools for note in tool.notes))
         self.checked = tuple(
             dict.fromkeys(place for tool in self._tools for place in tool.algebra.checked)
         )
         return machine.determinise(start)
+
+    def _calls(self, machine: Machine, after: int, limits: Limits) -> int:
+        """The state in front of one call of any tool."""
+        calls = [tool.write(machine, after, limits, self.form) for tool in self._tools]
+        for tool, call in zip(self._tools, calls, strict=True):
+            if not machine.is_finished(call):
+                raise tool.refused("no arguments that can be written satisfy it")
+        return machine.either(*calls)
 
 
 class _Tool:
@@ -139,16 +141,16 @@ class _Tool:
             raise self._named(error) from None
         self.validator = Validator(document)
 
-    def write(self, machine: Machine, after: int, limits: Limits) -> int:
+    def write(self, machine: Machine, after: int, limits: Limits, form: CallForm) -> int:
         """The state in front of a call."""
-        writer = Writer(self.algebra, machine, "native", limits)
+        writer = Writer(self.algebra, machine, form, limits)
         try:
-            arguments = writer.value(self.algebra.root, machine.control(_CLOSE, after))
+            arguments = writer.value(self.algebra.root, machine.control(form.closing, after))
         except ConstraintError as error:
             raise self._named(error) from None
         self.notes = tuple(f"{self.name}: {note}" for note in writer.notes)
         name = machine.literal(f"call:{self.name}".encode(), arguments)
-        return machine.control(_OPEN, name)
+        return machine.control(form.opening, name)
 
     def refused(self, reason: str) -> ConstraintError:
         """A complaint about the parameters as a whole."""
@@ -161,82 +163,3 @@ class _Tool:
             pointer=f"{self._pointer}/parameters{error.pointer}",
             keyword=error.keyword,
         )
-
-
-def render_calls(calls: Sequence[ToolCall]) -> str:
-    """The turn's text for some calls."""
-    return "".join(f"{_OPEN}call:{call.name}{_rendered(call.arguments)}{_CLOSE}" for call in calls)
-
-
-def _rendered(value: Any) -> str:
-    if isinstance(value, str):
-        return f"{QUOTE}{value}{QUOTE}"
-    if isinstance(value, Mapping):
-        members = sorted(value.items(), key=lambda member: member[0].lower())
-        return "{" + ",".join(f"{key}:{_rendered(item)}" for key, item in members) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(_rendered(item) for item in value) + "]"
-    return json.dumps(value)
-
-
-def parse_calls(text: str) -> tuple[ToolCall, ...]:
-    """The calls of a turn's text; none when it is free text.
-
-    Raises:
-        ValueError: the text begins a call that is not well formed.
-    """
-    calls: list[ToolCall] = []
-    at = 0
-    while text.startswith(_OPEN, at):
-        match = re.compile(r"call:([^{]+)").match(text, at + len(_OPEN))
-        if not match:
-            raise ValueError(f"no tool name at position {at + len(_OPEN)}")
-        arguments, at = _parsed(text, match.end())
-        if not text.startswith(_CLOSE, at):
-            raise ValueError(f"the call is not closed at position {at}")
-        at += len(_CLOSE)
-        calls.append(ToolCall(match[1], arguments))
-    if calls and at != len(text):
-        raise ValueError(f"text after the calls at position {at}")
-    return tuple(calls)
-
-
-def _parsed(text: str, at: int) -> tuple[Any, int]:
-    """A native value and the position after it."""
-    if text.startswith(QUOTE, at):
-        start = at + len(QUOTE)
-        end = text.find(QUOTE, start)
-        if end < 0:
-            raise ValueError(f"a string is not closed at position {at}")
-        return text[start:end], end + len(QUOTE)
-    opening = text[at : at + 1]
-    if opening == "{":
-        members: dict[str, Any] = {}
-        at += 1
-        while not text.startswith("}", at):
-            key = _KEY.match(text, at)
-            if not key:
-                raise ValueError(f"no key at position {at}")
-            members[key[1]], at = _parsed(text, key.end())
-            at = _after_comma(text, at, "}")
-        return members, at + 1
-    if opening == "[":
-        items: list[Any] = []
-        at += 1
-        while not text.startswith("]", at):
-            item, at = _parsed(text, at)
-            items.append(item)
-            at = _after_comma(text, at, "]")
-        return items, at + 1
-    scalar = _SCALAR.match(text, at)
-    if not scalar:
-        raise ValueError(f"no value at position {at}")
-    return json.loads(scalar[0]), scalar.end()
-
-
-def _after_comma(text: str, at: int, closing: str) -> int:
-    if text.startswith(",", at):
-        return at + 1
-    if not text.startswith(closing, at):
-        raise ValueError(f"neither comma nor {closing} at position {at}")
-    return at

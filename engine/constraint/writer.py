@@ -20,6 +20,7 @@ from typing import Literal as Fixed
 
 from ..errors import ConstraintError
 from .bodies import Body
+from .callform import SPELLS_CONTROL, CallForm
 from .dfa import Dfa
 from .machine import Machine
 from .numbers import Inexact, Numbers
@@ -45,8 +46,6 @@ from .shapes import EVERYTHING, NOTHING, Algebra, Arrays, Objects, Others, Strin
 
 FormName = Fixed["json", "native"]
 Style = Fixed["json", "native", "key"]
-QUOTE = '<|"|>'
-SPELLS_CONTROL = re.compile(r"<\||<[a-z_]+\|>")
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MOST_COUNTED_ITEMS = 256
 _SPLITS = 4
@@ -79,10 +78,14 @@ LADDER = (
 class Writer:
     """Writes the values of one algebra's terms in one form, in front of states of a machine."""
 
-    def __init__(self, algebra: Algebra, machine: Machine, form: FormName, limits: Limits) -> None:
+    def __init__(
+        self, algebra: Algebra, machine: Machine, calls: CallForm | None, limits: Limits
+    ) -> None:
+        """As JSON, or as the arguments of calls in a native form."""
         self._algebra = algebra
         self._machine = machine
-        self._form: FormName = form
+        self._form: FormName = "json" if calls is None else "native"
+        self._quote = '"' if calls is None else calls.quote
         self._limits = limits
         self._values: dict[tuple[Term, int, int, int], int] = {}
         self._bodies: dict[tuple[Any, ...], int] = {}
@@ -144,7 +147,7 @@ class Writer:
     def _quoted(self, body: int) -> int:
         if self._form == "json":
             return self._machine.literal(b'"', body)
-        return self._machine.control(QUOTE, body)
+        return self._machine.control(self._quote, body)
 
     def _close(self, target: int) -> int:
         key = ("close", target)

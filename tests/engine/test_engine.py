@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,14 +20,17 @@ from gesso.engine import (
     Request,
     RequestError,
     Result,
+    ToolCall,
     ToolDeclaration,
     choice,
+    free_text,
     json_schema,
     load_engine,
     regex,
+    sequence,
     tools,
 )
-from oracle import Shape, save_checkpoint
+from oracle import TEMPLATE, Shape, save_checkpoint
 
 ASK = (Message("user", "Anything."),)
 SCHEMA = {
@@ -177,3 +182,58 @@ def test_what_is_exported_is_what_there_is() -> None:
     public = {name for name in vars(gesso.engine) if not name.startswith("_")}
     rooms = {name for name in public if type(vars(gesso.engine)[name]).__name__ == "module"}
     assert sorted(gesso.engine.__all__) == sorted(public - rooms)
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A checkpoint whose template has a channel for thoughts."""
+    folder = tmp_path_factory.mktemp("thinker")
+    save_checkpoint(folder, Shape("thinker", layers="sf", canvas=32))
+    template = TEMPLATE.read_text().rstrip().removesuffix("{% endif -%}")
+    silence = "{% if not enable_thinking %}<|channel>thought\n<channel|>{% endif %}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template + silence)
+    return load_engine(folder)
+
+
+@pytest.mark.parametrize(
+    ("request_", "valid"),
+    [
+        (Request(ASK), lambda result: result.text and not result.tool_calls),
+        (Request(ASK, [SAVE], tool_choice="required"), lambda result: result.tool_calls),
+        (Request(ASK, [SAVE], tool_choice="auto"), lambda result: result.tool_calls or result.text),
+        (Request(ASK, constraint=json_schema(SCHEMA)), lambda result: "total" in result.value),
+    ],
+    ids=["text", "calls", "either", "a record"],
+)
+def test_a_turn_that_thinks_has_a_thought_and_then_its_answer(
+    thinker: Engine, request_: Request, valid: Callable[[Result], object]
+) -> None:
+    for seed in range(3):
+        request = replace(request_, thinking=True, seed=seed, max_tokens=160)
+        result = thinker.generate(request)
+        assert result.finish_reason != "length"
+        assert valid(result)
+        assert "<channel|>" not in result.thought + result.text
+
+
+def test_a_turn_that_goes_on_behind_a_tools_result_does_not_think_again(thinker: Engine) -> None:
+    call = Message("assistant", tool_calls=(ToolCall("read_file", {"path": "a"}),))
+    asked = (*ASK, call, Message("tool", "text", name="read_file"))
+    request = Request(asked, [READ], tool_choice="read_file", thinking=True, max_tokens=64)
+    result = thinker.generate(request)
+    assert result.thought == ""
+    assert [call.name for call in result.tool_calls] == ["read_file"]
+
+
+def test_a_model_without_a_channel_for_thoughts_is_not_asked_to_think(engine: Engine) -> None:
+    with pytest.raises(RequestError, match="cannot think"):
+        engine.generate(Request(ASK, thinking=True))
+
+
+def test_a_turn_is_held_to_a_sequence(engine: Engine) -> None:
+    parts = (choice(["low", "high"]), regex(", because: "), free_text())
+    result = engine.generate(Request(ASK, constraint=sequence(*parts), seed=1, max_tokens=60))
+    label, because, reason = result.value
+    assert label in ("low", "high")
+    assert because == ", because: "
+    assert result.text == label + because + reason

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gesso.engine import Message, Request, RequestError, ToolCall, ToolDeclaration, json_schema
+from gesso.engine import (
+    CheckpointError,
+    Message,
+    Request,
+    RequestError,
+    ToolCall,
+    ToolDeclaration,
+    json_schema,
+)
+from gesso.engine.constraint import CallForm, ThoughtForm
 from gesso.engine.prompt import ChatTemplate
 from gesso.engine.tokenizer import Tokenizer
 from gesso.engine.training.vocabulary import write_tokenizer
@@ -127,3 +136,41 @@ def test_what_the_vocabulary_lacks_is_spelled_in_bytes(tokenizer: Tokenizer) -> 
         assert tokenizer.decode(tokens) == text
         spelled = [tokenizer.vocabulary.tokens[token] for token in tokens]
         assert b"".join(piece or b"?" for piece in spelled) == text.encode()
+
+
+THINKING = """{{ bos_token }}{% if enable_thinking %}<|turn>system
+<|think|><turn|>
+{% endif %}{% for message in messages %}<|turn>{{ message.role }}
+{{ message.content }}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>model
+{% if not enable_thinking %}<|channel>thought
+<channel|>{% endif %}{% endif %}"""
+
+
+def template_of(text: str, folder: Path) -> ChatTemplate:
+    (folder / "t.jinja").write_text(text)
+    return ChatTemplate(folder / "t.jinja", bos_token="<bos>")
+
+
+def test_the_form_of_calls_is_read_off_the_template(tmp_path: Path) -> None:
+    assert ChatTemplate(TEMPLATE, bos_token="<bos>").calls == CallForm()
+    other = TEMPLATE.read_text().replace("<|tool_call>", "<call>").replace('<|"|>', "<q>")
+    read = template_of(other, tmp_path).calls
+    assert read == CallForm("<call>", "<tool_call|>", "<q>")
+
+
+def test_a_template_that_writes_calls_in_another_form_is_refused(tmp_path: Path) -> None:
+    hermes = '{% for m in messages %}<tool_call>{"name": "first"}</tool_call>{% endfor %}'
+    with pytest.raises(CheckpointError, match="use this checkpoint without tools"):
+        _ = template_of(hermes, tmp_path).calls
+
+
+def test_the_form_of_a_thought_is_read_off_the_template(tmp_path: Path) -> None:
+    read = template_of(THINKING, tmp_path).thought
+    assert read == ThoughtForm("<|channel>thought\n", "<channel|>")
+    assert read.split("<|channel>thought\nHm.<channel|>Yes.") == ("Hm.", "Yes.")
+    assert read.split("<|channel>thought\nHm") == ("Hm", "")
+    assert read.split("Yes.") == ("", "Yes.")
+    assert ChatTemplate(TEMPLATE, bos_token="<bos>").thought is None
+    always = THINKING.replace("{% if not enable_thinking %}", "{% if true %}")
+    assert template_of(always, tmp_path).thought is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from gesso.engine import ConstraintError, ToolCall, ToolDeclaration, tools
-from gesso.engine.constraint.toolcall import parse_calls
+from gesso.engine.constraint.callform import GEMMA_CALLS, CallForm
 
 PARAMETERS = {
     "type": "object",
@@ -69,12 +69,35 @@ def test_the_choice_decides_what_a_turn_may_be(
     assert constraint.accepts(ping) == one
     assert constraint.accepts(ping + ping) == two
     assert not constraint.accepts("")
-    assert not constraint.accepts(f"text {ping}")
+    assert constraint.accepts(f"First a ping. {ping}{ping}") == (choice == "auto")
     assert not constraint.accepts(f"{ping} ")
 
 
-def test_free_text_has_no_calls() -> None:
-    assert tools([PING], choice="auto").parse("An answer.") == ()
+def test_a_turn_makes_no_more_calls_than_it_may() -> None:
+    ping = "<|tool_call>call:ping{}<tool_call|>"
+    for choice in ("required", "auto"):
+        constraint = tools([PING], choice=choice, most=3)
+        for count in range(1, 5):
+            assert (
+                constraint.accepts(ping * count) == constraint.writes(ping * count) == (count < 4)
+            )
+    with pytest.raises(ConstraintError, match="at least one, not 0"):
+        tools([PING], most=0)
+
+
+def test_a_text_before_the_calls_is_none_of_them() -> None:
+    constraint = tools([PING], choice="auto")
+    assert constraint.parse("An answer.") == ()
+    ping = "<|tool_call>call:ping{}<tool_call|>"
+    assert constraint.parse(f"First a ping.{ping}") == (ToolCall("ping", {}),)
+
+
+def test_calls_are_written_with_the_tokens_of_their_form() -> None:
+    constraint = tools([SAVE], form=CallForm("<call>", "<end_call>", "<q>"))
+    text = constraint.render(ToolCall("save", {"zone": HARD, "Amount": 1}))
+    assert text == f"<call>call:save{{Amount:1,zone:<q>{HARD}<q>}}<end_call>"
+    assert constraint.writes(text)
+    assert constraint.parse(text) == (ToolCall("save", {"zone": HARD, "Amount": 1}),)
 
 
 def parameters(**properties: Any) -> dict[str, Any]:
@@ -125,4 +148,4 @@ def test_an_unknown_choice_names_the_tools_there_are() -> None:
 )
 def test_a_malformed_call_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="position"):
-        parse_calls(text)
+        GEMMA_CALLS.parse(text)
