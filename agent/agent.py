@@ -13,6 +13,7 @@ record:
 budget: {turns: 8, tokens: 20000, seconds: 300}
 model: sketch
 tool_choice: auto
+thinking: false
 ---
 Read the file, then save its record.
 """
@@ -63,6 +64,7 @@ class Agent(_Part):
     budget: Budget = Budget()
     model: str = "sketch"
     tool_choice: str = "auto"
+    thinking: bool = False
     instructions: str = Field(min_length=1)
 
     @property

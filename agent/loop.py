@@ -19,7 +19,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..engine import Engine, EngineError, Message, Request, ToolCall, ToolDeclaration
+from ..engine import (
+    AnswerError,
+    Engine,
+    EngineError,
+    Message,
+    Request,
+    ToolCall,
+    ToolDeclaration,
+    Usage,
+)
 from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreError, StoreLockedError
 from ..tools import Context, Registry, Tool, ToolError, Workspace
 from .agent import Agent
@@ -87,18 +96,23 @@ class Loop:
     def generate(
         self, job: Job, messages: Sequence[Message], seed: int, tokens_left: int
     ) -> dict[str, Any]:
-        """The step of one generation. An error of the engine is a result too."""
+        """The step of one generation. An error of the engine is a result too, with its usage where
+        it took any."""
         try:
             engine = self._engine(job.model)
             request = Request(
                 messages=messages,
                 tools=[declaration(tool) for tool in self.tools(job.agent)],
                 tool_choice=job.agent.tool_choice if job.agent.tools else "auto",
+                thinking=job.agent.thinking,
                 seed=seed,
                 max_tokens=tokens_left,
             )
             with self._generating:
-                result = engine.generate(request)
+                try:
+                    result = engine.generate(request)
+                except AnswerError as error:
+                    return {"error": str(error), **_metered(engine, error.usage)}
         except EngineError as error:
             return {"error": str(error)}
         except Exception as error:
@@ -110,10 +124,7 @@ class Loop:
                 {"name": call.name, "arguments": dict(call.arguments)} for call in result.tool_calls
             ],
             "finish_reason": result.finish_reason,
-            "usage": asdict(result.usage),
-            "model": engine.name,
-            "device": engine.device,
-            "at": time.time(),
+            **_metered(engine, result.usage),
         }
 
     def call(self, job: Job, call: ToolCall, context: Context) -> dict[str, Any]:
@@ -184,12 +195,11 @@ class _Run:
             seed,
             self.job.agent.budget.tokens - self.tokens,
         )
-        if "error" in written:
+        if "usage" not in written:
             raise Ended("failed", written["error"])
         usage = written["usage"]
         self.tokens += usage["prompt_tokens"] + usage["output_tokens"]
         self.seconds += usage["prefill_seconds"] + usage["denoising_seconds"]
-        calls = [ToolCall(call["name"], call["arguments"]) for call in written["tool_calls"]]
         entry = LedgerEntry(
             key=f"{self.run}/{turn}",
             run=self.run,
@@ -199,6 +209,10 @@ class _Run:
             at=datetime.fromtimestamp(written["at"], UTC),
             **usage,
         )
+        if "error" in written:
+            self._keep([], lambda: self.loop.store.add_entry(entry))
+            raise Ended("failed", written["error"])
+        calls = [ToolCall(call["name"], call["arguments"]) for call in written["tool_calls"]]
         self._keep(
             [Message("assistant", written["text"], calls)],
             lambda: self.loop.store.add_entry(entry),
@@ -248,6 +262,16 @@ class _Run:
 
 def declaration(tool: Tool) -> ToolDeclaration:
     return ToolDeclaration(tool.name, tool.description, tool.parameters)
+
+
+def _metered(engine: Engine, usage: Usage) -> dict[str, Any]:
+    """What the ledger is told of a generation."""
+    return {
+        "usage": asdict(usage),
+        "model": engine.name,
+        "device": engine.device,
+        "at": time.time(),
+    }
 
 
 def seed_of(run: str, turn: int) -> int:

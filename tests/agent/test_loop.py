@@ -8,11 +8,11 @@ from typing import Annotated
 
 import pytest
 from gesso.agent import AgentError, Runtime
-from gesso.engine import EngineError, Request, Result, Usage
+from gesso.engine import AnswerError, EngineError, Request, Result, Usage
 from gesso.memory import Store
 from gesso.tools import Context, ToolError, tool
 from pydantic import Field
-from scripted import calls, engine, requests, says
+from scripted import USAGE, calls, engine, requests, says
 
 
 def test_a_run_reads_saves_and_answers(project: Path) -> None:
@@ -119,6 +119,30 @@ def test_an_engine_error_fails_the_run_with_its_line_and_loses_nothing(project: 
         assert run.reason == "the prompt has 9000 tokens, the model's context holds 4096"
         assert len(runtime.store.messages(run.id)) == 4
         assert len(runtime.store.entries(run=run.id)) == 1
+
+
+def test_a_turn_whose_answer_is_refused_is_in_the_ledger_all_the_same(project: Path) -> None:
+    def refused(request: Request) -> Result:
+        raise AnswerError("the answer is not valid: [1, 1] has non-unique elements", USAGE)
+
+    with Runtime(project, engine=engine(refused), listen=False) as runtime:
+        runtime.load()
+        run = runtime.run("clerk", "hello")
+        (entry,) = runtime.store.entries(run=run.id)
+    assert (run.state, run.reason) == (
+        "failed",
+        "the answer is not valid: [1, 1] has non-unique elements",
+    )
+    assert (entry.prompt_tokens, entry.denoising_steps) == (100, 9)
+
+
+def test_an_agent_that_thinks_asks_for_it(project: Path, write_agent: Callable[..., Path]) -> None:
+    write_agent("name: clerk\nthinking: true")
+    scripted = engine(says("ok"))
+    with Runtime(project, engine=scripted, listen=False) as runtime:
+        runtime.load()
+        runtime.run("clerk", "hello")
+    assert requests(scripted)[0].thinking
 
 
 def test_a_cut_off_answer_is_not_taken_for_an_answer(project: Path) -> None:

@@ -167,6 +167,7 @@ def test_a_template_that_writes_calls_in_another_form_is_refused(tmp_path: Path)
 
 def test_the_form_of_a_thought_is_read_off_the_template(tmp_path: Path) -> None:
     read = template_of(THINKING, tmp_path).thought
+    assert read is not None
     assert read == ThoughtForm("<|channel>thought\n", "<channel|>")
     assert read.split("<|channel>thought\nHm.<channel|>Yes.") == ("Hm.", "Yes.")
     assert read.split("<|channel>thought\nHm") == ("Hm", "")
