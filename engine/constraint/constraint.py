@@ -18,6 +18,7 @@ from ..request import ToolCall, ToolDeclaration
 from .callform import GEMMA_CALLS, MARKER, SPELLS_CONTROL, CallForm, ThoughtForm
 from .dfa import BYTES, MOST_STATES, Dfa
 from .document import Document
+from .grammar import compile_grammar, verdict_of
 from .machine import Machine, TooLarge
 from .pattern import parse_pattern
 from .regular import Concatenation, Control, Either, Expression, Literal, determinise
@@ -175,6 +176,16 @@ class ToolConstraint(Constraint):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class GrammarConstraint(Constraint):
+    """Texts of a grammar; `derives` is the verdict on a finished one."""
+
+    derives: Callable[[str], bool]
+
+    def complaint(self, text: str) -> str | None:
+        return None if self.derives(text) else "not a text of this grammar"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SequenceConstraint(Constraint):
     """A text of each part, one behind the other. Where a text can be cut in several ways, earlier
     parts take as much as they can."""
@@ -303,6 +314,19 @@ def choice(options: Sequence[str]) -> Constraint:
     if not options or not all(options):
         raise ConstraintError("a choice needs at least one option, and none may be empty")
     return _compiled(Either(tuple(Literal(option) for option in options)))
+
+
+def lark(grammar: str) -> Constraint:
+    """Texts of a grammar in Lark's notation, from its rule `start`. What nests is written to a
+    depth; a finished text is judged by `llguidance`, whose lexer takes the longest terminal it
+    can, where the canvas may be made to write a shorter one.
+
+    Raises:
+        ConstraintError: the grammar is malformed, a terminal is not regular, no text that can be
+            written satisfies it, or `gesso[grammars]` is not installed.
+    """
+    dfa, notes = compile_grammar(grammar)
+    return GrammarConstraint(dfa, notes, ("grammar",), derives=verdict_of(grammar))
 
 
 def free_text() -> Constraint:

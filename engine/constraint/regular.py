@@ -108,7 +108,16 @@ class Graph:
     final: tuple[int, ...]
 
 
-Expression = Literal | Characters | Control | Concatenation | Either | Repeat | Both | Not | Graph
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The texts of an automaton over bytes."""
+
+    automaton: Sparse
+
+
+Expression = (
+    Literal | Characters | Control | Concatenation | Either | Repeat | Both | Not | Graph | Known
+)
 EMPTY = Concatenation(())
 NOTHING = Either(())
 
@@ -188,6 +197,8 @@ def spelled(expression: Expression, spell: Callable[[Ranges], Expression]) -> Ex
             )
         case Control():
             return expression
+        case Known():
+            raise ValueError("an automaton's characters cannot be spelled anew")
 
 
 def determinise(expression: Expression) -> Dfa:
@@ -313,6 +324,8 @@ class _Builder:
                 return self._embed(rest, following)
             case Graph(edges, final):
                 return self._graph(edges, final, following)
+            case Known(automaton):
+                return self._embed(automaton, following)
 
     def _character(self, ranges: Ranges, following: int) -> int:
         self._may_be_stuck |= not ranges
