@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+QUOTE_BYTE = ord('"')
 
 
 @dataclass(frozen=True)
@@ -55,58 +56,48 @@ class Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Trie:
-    """Byte strings that share their beginnings. Node 0 is the empty string.
+    """Byte strings that share their beginnings. Node 0 is the empty string, and the nodes of one
+    length are neighbours: those of length `d` are `levels[d]` to `levels[d + 1]`.
 
-    The children of node `n` are the nodes `first_child[n]` to `first_child[n + 1]`, each reached by
-    its `byte`. `token_node[i]` is the node that spells token `i`, or -1.
+    Node `n` is its `parent`'s string and one more `byte`. `ends` are the nodes at which a token
+    ends, and `place_of[i]` is the place in `ends` of token `i`'s string, or -1.
     """
 
-    first_child: Integers  # [N + 1]
-    byte: NDArray[np.uint8]  # [N], of the edge that leads to a node
-    ends: NDArray[np.bool_]  # [N], whether some token ends here
-    token_node: Integers  # [V]
+    parent: NDArray[np.int32]  # [N]; 0 for node 0
+    byte: NDArray[np.uint8]  # [N]; 0 for node 0
+    levels: tuple[int, ...]
+    ends: Integers  # [E] ascending
+    place_of: Integers  # [V]
 
     @classmethod
     def of(cls, tokens: Sequence[bytes | None]) -> Trie:
-        """Built level by level, so that children of a node are neighbours."""
+        """Built level by level."""
         owners = np.array([index for index, text in enumerate(tokens) if text], np.int64)
         texts = [tokens[index] or b"" for index in owners.tolist()]
         lengths = np.array([len(text) for text in texts], np.int64)
         starts = np.cumsum(lengths) - lengths
         joined = np.frombuffer(b"".join(texts), np.uint8)
-        token_node = np.full(len(tokens), -1, np.int64)
         node_of = np.zeros(len(texts), np.int64)
-        first_child, bytes_, count, depth = [np.zeros(0, np.int64)], [np.zeros(1, np.uint8)], 1, 0
-        level_first, level_size = 0, 1
-        while True:
-            going = np.flatnonzero(lengths > depth)
-            letters = joined[starts[going] + depth].astype(np.int64)
-            edges = node_of[going] * 256 + letters
-            found, numbers = np.unique(edges, return_inverse=True)
-            parents = np.arange(level_first, level_first + level_size)
-            first_child.append(count + np.searchsorted(found // 256, parents))
-            if not len(going):
-                break
-            node_of[going] = count + numbers
-            bytes_.append((found % 256).astype(np.uint8))
-            level_first, level_size, count = count, len(found), count + len(found)
-            depth += 1
-        token_node[owners] = node_of
-        ends = np.zeros(count, bool)
-        ends[node_of] = True
+        parents, letters, levels = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)], [0, 1]
+        while len(going := np.flatnonzero(lengths >= len(levels) - 1)):
+            added = joined[starts[going] + len(levels) - 2].astype(np.int64)
+            found, numbers = np.unique(node_of[going] * 256 + added, return_inverse=True)
+            node_of[going] = levels[-1] + numbers
+            parents.append(found // 256)
+            letters.append(found % 256)
+            levels.append(levels[-1] + len(found))
+        ends = np.unique(node_of)
+        place_of = np.full(len(tokens), -1, np.int64)
+        place_of[owners] = np.searchsorted(ends, node_of)
         return cls(
-            np.append(np.concatenate(first_child), count),
-            np.concatenate(bytes_),
+            np.concatenate(parents).astype(np.int32),
+            np.concatenate(letters).astype(np.uint8),
+            tuple(levels),
             ends,
-            token_node,
+            place_of,
         )
 
-    def children(self, nodes: Integers) -> tuple[Integers, Integers, Integers]:
-        """The children of some nodes [K]: for each, the index of its parent in `nodes`, the child,
-        and its byte."""
-        firsts = self.first_child[nodes]
-        counts = self.first_child[nodes + 1] - firsts
-        owner = np.repeat(np.arange(len(nodes)), counts)
-        offsets = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-        child = firsts[owner] + offsets
-        return owner, child, self.byte[child].astype(np.int64)
+    @cached_property
+    def behind_quotes(self) -> Integers:
+        """The nodes whose last byte is a quote."""
+        return np.flatnonzero(self.byte == QUOTE_BYTE)

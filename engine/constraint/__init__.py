@@ -1,6 +1,6 @@
 """Languages that an answer is held to, and exact inference over a canvas under one."""
 
-from .automaton import TokenAutomaton, compile_automaton
+from .automaton import TokenAutomaton
 from .callform import CallForm, ThoughtForm
 from .constraint import (
     Constraint,
@@ -16,6 +16,7 @@ from .constraint import (
     tools,
 )
 from .inference import Posterior, Word, posterior, sample, support, viterbi
+from .lift import compile_automaton
 
 __all__ = [
     "CallForm",

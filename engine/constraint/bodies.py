@@ -2,8 +2,8 @@
 
 Every schema has strings, and in a string nearly every token may stand. So a body is lifted to a
 vocabulary once, apart from what follows it, and every copy of it in any automaton shares the
-result: the tokens that stay in it, by where they lead and how many characters they bring, and the
-places in the vocabulary's trie where it is left by its closing quote.
+result: what the tokens that stay in it do, by where they lead and how many characters they bring,
+and the places in the vocabulary's trie where it is left by its closing quote.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..vocabulary import Trie, Vocabulary
-from .dfa import Dfa
+from ..vocabulary import QUOTE_BYTE, Trie, Vocabulary
+from .dfa import BYTES, Dfa
+from .walk import walk
 
 Integers = NDArray[np.int64]
-QUOTE_BYTE = 34
 _CACHE_SIZE = 256
 MOST_COUNTED = 16
 """Where characters are counted, a token with more of them is not used."""
@@ -50,34 +50,40 @@ class Body:
         return self.counted is None or level >= self.counted[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moves:
-    """How tokens move from the states of a body: `stay` are runs of trie nodes (the tokens' ends)
-    that lead from `inner` to `to` with `characters` more; `leave` are trie nodes right behind the
-    closing quote, reached from `inner` after `characters` more."""
+    """How strings move in a body, by the number of what they do: `stays` are from state `inner` to
+    `to` with `characters` more; `leaves`, of strings that end with the closing quote, are from
+    `inner` after `characters` more."""
 
-    stay: tuple[Stay, ...]
-    leave_inner: Integers  # [X] sorted
-    leave_characters: Integers  # [X]
-    leave_node: Integers  # [X]
+    end_way: NDArray[np.int32]  # [E] the number at each end of the trie
+    quote_way: NDArray[np.int32]  # the number at each of the trie's nodes behind quotes
+    count: int
+    """How many numbers there are; number 0 leads nowhere."""
+    stays: Places  # `number` ascending
+    leaves: Places  # `inner` ascending, `to` not used
 
     @cached_property
-    def by_inner(self) -> dict[int, tuple[Stay, ...]]:
-        """The runs of each state."""
-        found: dict[int, list[Stay]] = {}
-        for one in self.stay:
-            found.setdefault(one.inner, []).append(one)
-        return {inner: tuple(runs) for inner, runs in found.items()}
+    def runs(self) -> tuple[Places, Integers]:
+        """What stays do, each once (its `number` is its place), `inner` ascending; and which one
+        each of the stays does."""
+        stays = self.stays
+        key = (stays.inner * (1 + stays.to.max(initial=0)) + stays.to) * (1 + MOST_COUNTED)
+        _, firsts, run = np.unique(key + stays.characters, return_index=True, return_inverse=True)
+        runs = Places(
+            np.arange(len(firsts)), stays.inner[firsts], stays.to[firsts], stays.characters[firsts]
+        )
+        return runs, run
 
 
 @dataclass(frozen=True, eq=False)
-class Stay:
-    """Tokens that stay in a body, as trie nodes [N]."""
+class Places:
+    """Columns [M]: `number`, from state `inner` to state `to` with `characters` more."""
 
-    inner: int
-    to: int
-    characters: int
-    nodes: Integers
+    number: Integers
+    inner: Integers
+    to: Integers
+    characters: Integers
 
 
 _lifted: OrderedDict[tuple[int, bool, bool, str], tuple[Dfa, Moves]] = OrderedDict()
@@ -98,38 +104,32 @@ def moves_of(body: Body, vocabulary: Vocabulary) -> Moves:
 
 
 def _moves(dfa: Dfa, trie: Trie, *, quoted: bool, counts: bool) -> Moves:
-    size = len(dfa.final)
-    inner = np.arange(size)
-    state, node, characters = inner, np.zeros(size, np.int64), np.zeros(size, np.int64)
-    stays: list[tuple[Integers, ...]] = []
-    leaves: list[tuple[Integers, ...]] = []
-    while len(node):
-        owner, node, byte = trie.children(node)
-        inner, state, characters = inner[owner], state[owner], characters[owner]
-        following = dfa.table[state, byte].astype(np.int64)
+    """The walk of an automaton with a state for each state and number of characters, and one more
+    for each number of characters behind the closing quote."""
+    size, levels = len(dfa.final), 1 + MOST_COUNTED if counts else 1
+    inside = dfa.table[:, :BYTES].astype(np.int32)
+    ends = np.append(dfa.final, False)[inside] if counts else np.zeros_like(inside, bool)
+    behind = size * levels
+    table = np.full((behind + levels, BYTES), -1, np.int32)
+    for level in range(levels):
+        to = np.where(inside >= 0, inside + size * (level + ends), -1)
+        to[to >= behind] = -1
         if quoted:
-            out = (byte == QUOTE_BYTE) & dfa.final[state]
-            leaves.append((inner[out], characters[out], node[out]))
-        on = following >= 0
-        inner, node, state = inner[on], node[on], following[on]
-        characters = characters[on] + (dfa.final[state] if counts else 0)
-        near = characters <= MOST_COUNTED
-        inner, node, state, characters = inner[near], node[near], state[near], characters[near]
-        ends = trie.ends[node]
-        stays.append((inner[ends], state[ends], characters[ends], node[ends]))
-    origin, to, more, nodes = (np.concatenate(column) for column in zip(*stays, strict=True))
-    key = ((origin * size + to) * (MOST_COUNTED + 1) + more).astype(np.int32)
-    order = np.argsort(key, kind="stable")
-    origin, to, more, nodes = origin[order], to[order], more[order], nodes[order]
-    changed = np.flatnonzero(np.diff(key[order])) + 1
-    starts = np.append(0, changed) if len(nodes) else changed
-    stay = tuple(
-        Stay(int(origin[first]), int(to[first]), int(more[first]), run)
-        for first, run in zip(starts.tolist(), np.split(nodes, starts[1:]), strict=True)
+            to[dfa.final, QUOTE_BYTE] = behind + level
+        table[size * level : size * (level + 1)] = to
+    found = walk(trie, table, np.arange(size))
+    functions = found.functions
+    number, inner, target = functions.pairs(np.arange(len(functions)))
+    end_way = found.way[trie.ends]
+    spelled = np.bincount(end_way, minlength=len(functions)) > 0
+    stays = np.flatnonzero((target < behind) & spelled[number])
+    leaves = np.flatnonzero(target >= behind)
+    leaves = leaves[np.argsort(inner[leaves], kind="stable")]
+    to = target[stays]
+    return Moves(
+        end_way,
+        found.way[trie.behind_quotes],
+        len(functions),
+        Places(number[stays], inner[stays], to % size, to // size),
+        Places(number[leaves], inner[leaves], np.full(len(leaves), -1), target[leaves] - behind),
     )
-    if not leaves:
-        empty = np.empty(0, np.int64)
-        return Moves(stay, empty, empty, empty)
-    origin, more, nodes = (np.concatenate(column) for column in zip(*leaves, strict=True))
-    order = np.argsort(origin, kind="stable")
-    return Moves(stay, origin[order], more[order], nodes[order])
