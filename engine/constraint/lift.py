@@ -20,7 +20,7 @@ from .automaton import TokenAutomaton
 from .bodies import Body, Moves, moves_of
 from .constraint import Constraint
 from .dfa import BYTES, Dfa
-from .walk import Functions, Walk, scrambled, spread, sums, walk
+from .walk import Functions, Walk, distinct, scrambled, spread, sums, walk
 
 Integers = NDArray[np.int64]
 _CACHE_SIZE = 64
@@ -103,7 +103,7 @@ def _lift(dfa: Dfa, vocabulary: Vocabulary) -> TokenAutomaton:
     owner, source, target = functions.pairs(used)
     steps = _Steps(source, used[owner], target)
     shared = _shared(insides, moves)
-    pairs = np.unique(
+    pairs = distinct(
         np.concatenate([one.source * (states + 1) + one.target for one in (steps, shared)])
     )
     sources, targets = pairs // (states + 1), pairs % (states + 1)
@@ -333,7 +333,7 @@ class _Lists:
     def of(cls, number: Integers, value: Integers, count: int, values: int) -> _Lists:
         """`count` lists of values below `values` from pairs [M], `number` saying which list a
         value is in; a pair may come twice."""
-        pairs = np.unique(number * values + value)
+        pairs = distinct(number * values + value)
         return cls(np.searchsorted(pairs, np.arange(count + 1) * values), pairs % values)
 
     def of_some(self, chosen: Integers) -> tuple[Integers, Integers]:
@@ -416,7 +416,7 @@ def _edges(classes: _Classes, steps: _Steps, shared: _Steps, states: int) -> _Ed
     """One edge between two states for all steps and one for each run; equal sets are one."""
     kinds = len(classes.of_kind.starts) - 1
     between = steps.source * states + steps.target
-    triples = np.unique(between * max(1, kinds) + classes.kind_of_way[steps.way])
+    triples = distinct(between * max(1, kinds) + classes.kind_of_way[steps.way])
     pair, kind = triples // max(1, kinds), triples % max(1, kinds)
     starts = np.append(np.flatnonzero(np.diff(pair, prepend=-1)), len(pair))
     pair = pair[starts[:-1]]

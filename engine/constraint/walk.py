@@ -103,17 +103,25 @@ class _Known:
         """What functions [K] become by one more symbol each [K]."""
         width = self._table.shape[1]
         keys = numbers.astype(np.int64) * width + symbols
-        wanted = np.unique(keys[self._next.reshape(-1)[keys] < 0])
-        number, symbol = wanted // width, wanted % width
-        total = np.cumsum(self._starts[number + 1] - self._starts[number])
-        cuts = np.searchsorted(total, np.arange(_AT_ONCE, total[-1:].sum(), _AT_ONCE)) + 1
-        for part in np.split(np.arange(len(wanted)), np.unique(cuts)):
-            owner, place = spread(self._starts[number[part]], self._starts[number[part] + 1])
-            target = self._table[self._target[place], symbol[part][owner]]
-            on = np.flatnonzero(target >= 0)
-            found = self.numbered(owner[on], self._source[place[on]], target[on], len(part))
-            self._next.reshape(-1)[wanted[part]] = found
+        wanted = self._first_of_each(keys[self._next.reshape(-1)[keys] < 0])
+        if len(wanted):
+            number, symbol = wanted // width, wanted % width
+            total = np.cumsum(self._starts[number + 1] - self._starts[number])
+            cuts = np.searchsorted(total, np.arange(_AT_ONCE, total[-1], _AT_ONCE)) + 1
+            for part in np.split(np.arange(len(wanted)), cuts):
+                owner, place = spread(self._starts[number[part]], self._starts[number[part] + 1])
+                target = self._table[self._target[place], symbol[part][owner]]
+                on = np.flatnonzero(target >= 0)
+                found = self.numbered(owner[on], self._source[place[on]], target[on], len(part))
+                self._next.reshape(-1)[wanted[part]] = found
         return self._next.reshape(-1)[keys]
+
+    def _first_of_each(self, keys: Integers) -> Integers:
+        """Keys that are not known yet [K], each once: of equal ones the one remains whose mark is
+        not overwritten by another."""
+        marks = -1 - np.arange(len(keys), dtype=np.int32)
+        self._next.reshape(-1)[keys] = marks
+        return keys[self._next.reshape(-1)[keys] == marks]
 
     def joined(self, numbers: Numbers, added: Integers, functions: Functions) -> Numbers:
         """What functions [K] are together with some others [K] from elsewhere."""
@@ -181,6 +189,13 @@ def spread(starts: Integers, ends: Integers) -> tuple[Integers, Integers]:
     counts = ends - starts
     owner = np.repeat(np.arange(len(counts)), counts)
     return owner, np.arange(len(owner)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+
+
+def distinct(numbers: Integers) -> Integers:
+    """The numbers, none of them negative, in order and each once. `np.unique` makes a hash table
+    for it, which is slower where most are distinct."""
+    ordered = np.sort(numbers)
+    return ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]
 
 
 def sums(values: NDArray[np.uint64], starts: Integers) -> NDArray[np.uint64]:
