@@ -19,7 +19,7 @@ from ..vocabulary import QUOTE_BYTE, Trie, Vocabulary
 from .automaton import TokenAutomaton
 from .bodies import Body, Moves, moves_of
 from .constraint import Constraint
-from .dfa import BYTES, Dfa
+from .dfa import BYTES, Dfa, Place
 from .walk import Functions, Walk, distinct, scrambled, spread, sums, walk
 
 Integers = NDArray[np.int64]
@@ -142,20 +142,21 @@ def _lift(dfa: Dfa, vocabulary: Vocabulary) -> TokenAutomaton:
 
 def _insides(dfa: Dfa, vocabulary: Vocabulary) -> tuple[list[_Inside], list[Moves]]:
     """The states inside each string body, and the moves of these bodies."""
-    bodies: dict[int, Body] = {}
-    places: dict[int, list[tuple[int, int, int, int]]] = {}
-    for state, place in enumerate(dfa.places):
+    found: dict[int, tuple[list[int], list[Place]]] = {}
+    for number, place in enumerate(dfa.places):
         if place is not None:
-            bodies[id(place.body)] = place.body
-            where = places.setdefault(id(place.body), [])
-            where.append((state, place.copy, place.count, place.inner))
+            states, places = found.setdefault(id(place.body), ([], []))
+            states.append(number)
+            places.append(place)
     insides: list[_Inside] = []
     columns: dict[int, tuple[int, Moves]] = {}
-    for one, body in bodies.items():
+    for states, places in found.values():
+        body: Body = places[0].body
         moves = moves_of(body, vocabulary)
         column, _ = columns.setdefault(id(moves), (len(columns), moves))
-        state, copy, count, inner = np.array(places[one]).T
-        copy = np.unique(copy, return_inverse=True)[1]
+        state, inner = np.array(states), np.array([place.inner for place in places])
+        count = np.array([place.count for place in places])
+        copy = np.unique([place.copy for place in places], return_inverse=True)[1]
         behind = np.full(1 + int(copy.max()), -1)
         if body.closing == "quote":
             following = dfa.table[state, QUOTE_BYTE]

@@ -177,10 +177,10 @@ def _roomy(values: Integers, size: int) -> Integers:
 
 def _symbols(table: NDArray[np.int32]) -> tuple[Integers, NDArray[np.int32]]:
     """Which bytes lead alike from everywhere: the symbol of each byte, and the symbols' table."""
-    weights = scrambled(np.arange(len(table)))
-    with np.errstate(over="ignore"):
-        prints = ((table + 1).astype(np.uint64) * weights[:, None]).sum(axis=0, dtype=np.uint64)
-    _, firsts, symbols = np.unique(prints, return_index=True, return_inverse=True)
+    # three random sums of each column, as one product of matrices: of whole numbers below 2^53
+    weights = np.random.default_rng(0).integers(0, 2**22, (3, len(table))).astype(np.float64)
+    prints = weights @ table.astype(np.float64)
+    _, firsts, symbols = np.unique(prints, axis=1, return_index=True, return_inverse=True)
     return symbols, np.ascontiguousarray(table[:, firsts])
 
 
