@@ -66,6 +66,7 @@ SCHEMAS: dict[str, Any] = {
     "an anchored pattern": {"type": "string", "pattern": "^a+b"},
     "an unanchored pattern": {"type": "string", "pattern": "foo|b.b"},
     "a counted unanchored pattern": {"type": "string", "pattern": "ab", "maxLength": 4},
+    "only the empty string": {"type": "string", "pattern": "^$"},
     "a date": {"type": "string", "format": "date"},
     "listed or short": {"anyOf": [{"type": "string", "maxLength": 3}, LISTED]},
     "listed or of a pattern": {"anyOf": [{"type": "string", "pattern": "ab"}, LISTED]},
