@@ -2,9 +2,10 @@
 
 from .automaton import TokenAutomaton, compile_automaton
 from .constraint import Constraint, choice, json_schema, regex, tools
-from .inference import Posterior, Word, posterior, sample, support, viterbi
+from .inference import Chain, Posterior, Word, posterior, sample, support, viterbi
 
 __all__ = [
+    "Chain",
     "Constraint",
     "Posterior",
     "TokenAutomaton",
