@@ -136,15 +136,19 @@ def viterbi(chains: Sequence[Chain]) -> list[Word]:
 def posterior(chains: Sequence[Chain]) -> list[Posterior]:
     """Forward–backward."""
     weights = [weights for _, weights in _weighed(chains, class_masses, log_sums)]
-    betas = _backward(chains, weights, sums=True)
-    alphas = swept(
+    # both directions in one pass: neither waits for the other
+    passes = swept(
         [
-            Sweep(chain.tables.forward, own, _only(chain.start, chain))
-            for chain, own in zip(chains, weights, strict=True)
+            *map(_from_behind, chains, weights),
+            *(
+                Sweep(chain.tables.forward, own, _only(chain.start, chain))
+                for chain, own in zip(chains, weights, strict=True)
+            ),
         ],
         sums=True,
     )
-    return list(map(_joined, chains, weights, alphas, betas))
+    betas = [beta.flip(0) for beta in passes[: len(chains)]]
+    return list(map(_joined, chains, weights, passes[len(chains) :], betas))
 
 
 def sample(chains: Sequence[Chain], generator: torch.Generator, count: int) -> list[Tensor]:
@@ -195,11 +199,12 @@ def _weighed(
 
 def _backward(chains: Sequence[Chain], weights: Sequence[Tensor], *, sums: bool) -> list[Tensor]:
     """beta [H + 1, Q + 1]: the weight of all (or the best of) the ways on from a state."""
-    sweeps = [
-        Sweep(chain.tables.backward, own.flip(0), _boundary(chain))
-        for chain, own in zip(chains, weights, strict=True)
-    ]
+    sweeps = list(map(_from_behind, chains, weights))
     return [beta.flip(0) for beta in swept(sweeps, sums=sums)]
+
+
+def _from_behind(chain: Chain, weights: Tensor) -> Sweep:
+    return Sweep(chain.tables.backward, weights.flip(0), _boundary(chain))
 
 
 def _boundary(chain: Chain) -> Tensor:

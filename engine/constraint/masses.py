@@ -18,7 +18,10 @@ from .tables import Runs, Tables
 
 FLOOR = -1e4
 """The least log-probability of a token."""
-_LEAST_SUM = 1e-30  # of probabilities in float32: less may have lost members to underflow
+NEGLIGIBLE = -80.0
+"""Nats under the largest term that a float32 sum does not see; the exponential of anything lower
+underflows, and takes ten times as long."""
+_LEAST = -46.0  # of a log-sum of probabilities: what is negligible has no part in it
 _ROWS = 8  # of a table at a time, so that they stay in the processor's cache
 
 Reduce = Callable[[Tensor, Runs], Tensor]
@@ -34,7 +37,7 @@ def maxima(values: Tensor, runs: Runs) -> Tensor:
 def log_sums(values: Tensor, runs: Runs) -> Tensor:
     """The log-sum-exp of the finite values [L, N] in each run: [L, M], -inf for one of nothing."""
     largest = maxima(values, runs)
-    scaled = (values - largest.index_select(1, runs.owner)).exp_()
+    scaled = (values - largest.index_select(1, runs.owner)).clamp_(min=NEGLIGIBLE).exp_()
     offsets = runs.starts.expand(len(values), -1).contiguous()
     # `unsafe` leaves out a check of the offsets
     sums = torch.segment_reduce(scaled, "sum", offsets=offsets, axis=1, unsafe=True)
@@ -116,10 +119,11 @@ def _largest_masses(tables: Tables, rows: Tensor) -> Tensor:
     """A product with the class's share is several times as fast as its log-sum-exp; the rows in
     which it may have lost something to underflow, or that are not log-probabilities, are summed
     again with care."""
-    sums = rows.exp() @ tables.largest_share
-    found = sums.log()
-    doubtful = ~((sums > _LEAST_SUM) & sums.isfinite())
+    found = (rows.clamp(min=NEGLIGIBLE).exp_() @ tables.largest_share).log_()
+    doubtful = ~(found > _LEAST) | ~found.isfinite()
     if doubtful.any():
-        again = rows[doubtful] + tables.largest_bias
-        found[doubtful] = again.logsumexp(1)
+        again = rows[doubtful]
+        largest = (again + tables.largest_bias).amax(1, keepdim=True).clamp_(min=FLOOR)
+        shifted = (again - largest).clamp_(NEGLIGIBLE, 0.0).exp_()
+        found[doubtful] = largest[:, 0] + (shifted @ tables.largest_share).log_()
     return found

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from .masses import NEGLIGIBLE
 from .tables import Links, Runs
 
 NEVER = -1e30
@@ -101,7 +102,8 @@ def stepped_plainly(union: Union, *, sums: bool) -> Tensor:
         values = row.index_select(0, links.sets).add_(before.index_select(0, links.other))
         found = _reduced(values, "max", links.own)
         if sums:
-            scaled = values.sub_(found.index_select(0, links.own.owner)).exp_()
+            scaled = values.sub_(found.index_select(0, links.own.owner))
+            scaled.clamp_(min=NEGLIGIBLE).exp_()
             found += _reduced(scaled, "sum", links.own).log_()
         torch.clamp(found, min=NEVER, out=after)
     return vectors

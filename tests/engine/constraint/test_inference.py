@@ -113,6 +113,43 @@ def test_it_agrees_with_enumeration(
     assert stands == seen
 
 
+def batch() -> list[Chain]:
+    """Canvases of different languages, lengths, budgets, tails and places in the language."""
+    torch.manual_seed(3)
+    chains = []
+    for (number, constraint), length, left in zip(
+        enumerate(CONSTRAINTS.values()), (5, 4, 6, 3), (20, 4, 5, 30), strict=True
+    ):
+        automaton = compile_automaton(constraint, VOCABULARY)
+        logp = torch.randn(length, len(TOKENS)).mul(2).log_softmax(-1)
+        start = automaton.start
+        if number == 2:
+            start = automaton.advance(start, TOKENS.index(b"c"))
+        chains.append(Chain(automaton, logp, start, left, score_tail=number % 2 == 0))
+    over = chains[0]
+    return [*chains, Chain(over.automaton, over.logp, over.automaton.sink, 3, score_tail=True)]
+
+
+def test_a_batch_of_different_requests_is_each_of_them_alone() -> None:
+    chains = batch()
+    for chain, together in zip(chains, viterbi(chains), strict=True):
+        alone = viterbi([chain])[0]
+        assert together.length == alone.length
+        assert torch.equal(together.tokens, alone.tokens)
+        assert torch.equal(together.states, alone.states)
+    for chain, together in zip(chains, posterior(chains), strict=True):
+        alone = posterior([chain])[0]
+        assert together.log_z == pytest.approx(alone.log_z, abs=1e-5)
+        assert torch.allclose(together.tokens.exp(), alone.tokens.exp(), atol=1e-5)
+    drawn = sample(chains, torch.Generator().manual_seed(4), 30)
+    again = sample(chains, torch.Generator().manual_seed(4), 30)
+    for chain, tokens, same in zip(chains, drawn, again, strict=True):
+        assert torch.equal(tokens, same)
+        assert tokens.shape == (30, chain.length)
+        found = set(words(chain.automaton, chain.length, chain.start, chain.tokens_left))
+        assert set(map(tuple, tokens.tolist())) <= found
+
+
 def test_samples_have_the_posteriors_frequencies() -> None:
     automaton = compile_automaton(CONSTRAINTS["counted"], VOCABULARY)
     torch.manual_seed(5)
