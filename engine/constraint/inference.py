@@ -27,16 +27,17 @@ from torch import Tensor
 from ..errors import BudgetError
 from .automaton import TokenAutomaton
 from .masses import (
+    NEGLIGIBLE,
     Reduce,
     best_tokens,
     class_masses,
     class_maxima,
     drawn_tokens,
-    floored,
     log_sums,
     maxima,
     set_weights,
     tail_weights,
+    token_weights,
 )
 from .sweep import NEVER, Sweep, swept
 from .tables import Tables
@@ -115,12 +116,11 @@ class Posterior:
     def tokens(self) -> Tensor:
         """The log-posterior [L, V] of every token. After the end it is padding's alone when the
         tail is scored, and the model's own when it is free."""
-        tokens = self.gains.index_select(1, self.chain.tables.token_class)
-        tokens += floored(self.chain.logp)
+        tokens = token_weights(self.chain.tables, self.gains, self.chain.logp)
         if self.chain.score_tail:
             pad = self.chain.automaton.pad
             tokens[:, pad] = torch.logaddexp(tokens[:, pad], self.ended)
-        return tokens.clamp_(min=NEVER)
+        return tokens
 
 
 def viterbi(chains: Sequence[Chain]) -> list[Word]:
@@ -231,7 +231,7 @@ def _joined(chain: Chain, weights: Tensor, alpha: Tensor, beta: Tensor) -> Poste
     on_set -= (on_set + weights).logsumexp(1, keepdim=True)
     on_class = log_sums(on_set.index_select(1, tables.class_sets), tables.class_runs)
     gains = torch.full((chain.length, tables.classes + 1), NEVER, device=weights.device)
-    gains[:horizon, :-1] = on_class
+    gains[:horizon, :-1] = on_class.clamp_(min=NEVER)
     ended = torch.zeros(chain.length, device=weights.device)
     ended[:horizon] = (on_set + weights)[:, -1]
     if not chain.score_tail:
@@ -290,8 +290,9 @@ def _drawn_classes(
     tables: Tables, sets: Tensor, classes: Tensor, weights: Tensor, uniforms: Tensor
 ) -> Tensor:
     """Classes [N, H] of given sets [N, H], drawn by their masses [H, C] at `uniforms` [N, H]."""
-    shares = classes.index_select(1, tables.set_classes).double()
-    shares = (shares - weights.index_select(1, tables.set_runs.owner)).exp_()
+    shares = classes.index_select(1, tables.set_classes)
+    shares -= weights.index_select(1, tables.set_runs.owner)
+    shares = shares.clamp_(min=NEGLIGIBLE).exp_().double()
     odds, starts = shares.cumsum(1), tables.set_runs.starts
     firsts, ends = starts[sets].T, starts[sets + 1].T  # [H, N]
     before = odds.gather(1, firsts) - shares.gather(1, firsts)

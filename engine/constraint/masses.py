@@ -84,6 +84,16 @@ def tail_weights(pad: int, logp: Tensor, *, score_tail: bool) -> Tensor:
     return floored(logp[:, pad])
 
 
+def token_weights(tables: Tables, gains: Tensor, logp: Tensor) -> Tensor:
+    """Log-probabilities [L, V], each with what its class gains [L, C + 1]: the last column is for
+    tokens that lead nowhere."""
+    found = torch.empty(logp.shape, device=logp.device)
+    for into, gained, rows in zip(_split(found), _split(gains), _split(logp), strict=True):
+        torch.index_select(gained, 1, tables.token_class, out=into)
+        into += floored(rows)
+    return found
+
+
 def best_tokens(tables: Tables, classes: Sequence[int], logp: Tensor) -> Tensor:
     """The most probable token [L] of each position's class."""
     found = []
@@ -101,7 +111,8 @@ def drawn_tokens(tables: Tables, classes: Tensor, logp: Tensor, uniforms: Tensor
             which = classes[:, place] == found
             members = tables.members[found]
             weights = floored(row.index_select(0, members))
-            odds = (weights - weights.max()).double().exp().cumsum(0)
+            odds = (weights - weights.max()).clamp_(min=NEGLIGIBLE).exp_()
+            odds = odds.cumsum(0, dtype=torch.float64)
             drawn = torch.searchsorted(odds, uniforms[which, place] * odds[-1], right=True)
             tokens[which, place] = members[drawn.clamp(max=len(members) - 1)]
     return tokens
