@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .constraint import Constraint, TokenAutomaton, viterbi
+from .constraint import Chain, Constraint, TokenAutomaton, viterbi
 from .constraint.lookahead import Lookahead, Symbols
 from .constraint.regular import BYTES
 from .sampler import Reading
@@ -71,9 +71,8 @@ class Course:
         Raises:
             BudgetError: no word fits in the tokens left.
         """
-        word = viterbi(
-            self._automaton, logp, self._state, self.tokens_left, score_tail=self._score_tail
-        )
+        chain = Chain(self._automaton, logp, self._state, self.tokens_left, self._score_tail)
+        word = viterbi([chain])[0]
         return Reading(word.tokens.to(logp.device), word.length)
 
     def allowed(self, draft: Sequence[int]) -> Tensor:

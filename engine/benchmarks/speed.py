@@ -90,7 +90,7 @@ def run_bench(
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="gesso-bench-") as place:
         folder = Path(place)
-        _write_checkpoint(folder, seed)
+        write_checkpoint(folder, seed)
         reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder).eval()
         config = read_config(folder / "config.json")
         model = load_weights(folder, config, torch.float32)
@@ -152,7 +152,8 @@ def _alternate(
     return first, second
 
 
-def _write_checkpoint(folder: Path, seed: int) -> None:
+def write_checkpoint(folder: Path, seed: int) -> None:
+    """Write the random checkpoint to a folder."""
     from transformers import (
         DiffusionGemmaConfig,
         DiffusionGemmaForBlockDiffusion,

@@ -15,11 +15,12 @@ from .constraint import (
     thought,
     tools,
 )
-from .inference import Posterior, Word, posterior, sample, support, viterbi
+from .inference import Chain, Posterior, Word, posterior, sample, support, viterbi
 from .lift import compile_automaton
 
 __all__ = [
     "CallForm",
+    "Chain",
     "Constraint",
     "Posterior",
     "ThoughtForm",

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from .tables import Tables
 
 Integers = NDArray[np.int64]
 
@@ -85,24 +88,12 @@ class TokenAutomaton:
                 usable[self.set_members(int(self.edge_set[edge]))] = True
         return usable[self.token_class]
 
-    @cached_property
-    def largest(self) -> tuple[int, NDArray[np.float32], Integers, Integers]:
-        """The class with the most tokens, kept apart because it is most of a vocabulary: its
-        number, 0 or -inf for every token [V] inside or outside it, the tokens of all other classes
-        sorted by class, and the first place of each of these [C - 1]."""
-        sizes = np.diff(self.class_starts)
-        found = int(sizes.argmax())
-        bias = np.where(self.token_class == found, 0.0, -np.inf).astype(np.float32)
-        first, last = self.class_starts[found], self.class_starts[found + 1]
-        others = np.concatenate([self.members[:first], self.members[last:]])
-        starts = np.concatenate(
-            [self.class_starts[:found], self.class_starts[found + 1 : -1] - sizes[found]]
-        )
-        return found, bias, others, starts
+    def on(self, device: torch.device) -> Tables:
+        """The arrays of inference on a device, moved there once."""
+        if device not in self._tables:
+            self._tables[device] = Tables.of(self, device)
+        return self._tables[device]
 
     @cached_property
-    def by_target(self) -> tuple[Integers, Integers, Integers]:
-        """Edges in order of their target: the order, each target's first place, the targets."""
-        order = np.argsort(self.target, kind="stable")
-        targets, firsts = np.unique(self.target[order], return_index=True)
-        return order, firsts, targets
+    def _tables(self) -> dict[torch.device, Tables]:
+        return {}

@@ -11,6 +11,7 @@ import pytest
 import torch
 from gesso.engine import BudgetError, choice, json_schema, regex
 from gesso.engine.constraint import (
+    Chain,
     Constraint,
     TokenAutomaton,
     compile_automaton,
@@ -86,21 +87,20 @@ def test_it_agrees_with_enumeration(
     best = max(weights.values())
     log_z = math.log(sum(math.exp(value) for value in weights.values()))
 
-    found = viterbi(automaton, logp, automaton.start, tokens_left, score_tail=score_tail)
+    chain = Chain(automaton, logp, automaton.start, tokens_left, score_tail)
+    found = viterbi([chain])[0]
     assert tuple(found.tokens.tolist()) in weights
     assert weights[tuple(found.tokens.tolist())] == pytest.approx(best, abs=1e-5)
 
-    marginals = posterior(automaton, logp, automaton.start, tokens_left, score_tail=score_tail)
+    marginals = posterior([chain])[0]
     assert marginals.log_z == pytest.approx(log_z, abs=1e-5)
     if score_tail:
-        expected = torch.zeros(length, len(TOKENS), dtype=torch.float64)
+        expected = torch.zeros(length, len(TOKENS))
         for word, value in weights.items():
             for place, token in enumerate(word):
                 expected[place, token] += math.exp(value - log_z)
         assert torch.allclose(marginals.tokens.exp(), expected, atol=1e-5)
-    assert torch.allclose(
-        marginals.tokens.exp().sum(-1), torch.ones(length, dtype=torch.float64), atol=1e-5
-    )
+    assert torch.allclose(marginals.tokens.exp().sum(-1), torch.ones(length), atol=1e-5)
 
     possible = support(automaton, length, automaton.start, tokens_left)
     seen = {
@@ -113,6 +113,43 @@ def test_it_agrees_with_enumeration(
     assert stands == seen
 
 
+def batch() -> list[Chain]:
+    """Canvases of different languages, lengths, budgets, tails and places in the language."""
+    torch.manual_seed(3)
+    chains = []
+    for (number, constraint), length, left in zip(
+        enumerate(CONSTRAINTS.values()), (5, 4, 6, 3), (20, 4, 5, 30), strict=True
+    ):
+        automaton = compile_automaton(constraint, VOCABULARY)
+        logp = torch.randn(length, len(TOKENS)).mul(2).log_softmax(-1)
+        start = automaton.start
+        if number == 2:
+            start = automaton.advance(start, TOKENS.index(b"c"))
+        chains.append(Chain(automaton, logp, start, left, score_tail=number % 2 == 0))
+    over = chains[0]
+    return [*chains, Chain(over.automaton, over.logp, over.automaton.sink, 3, score_tail=True)]
+
+
+def test_a_batch_of_different_requests_is_each_of_them_alone() -> None:
+    chains = batch()
+    for chain, together in zip(chains, viterbi(chains), strict=True):
+        alone = viterbi([chain])[0]
+        assert together.length == alone.length
+        assert torch.equal(together.tokens, alone.tokens)
+        assert torch.equal(together.states, alone.states)
+    for chain, together in zip(chains, posterior(chains), strict=True):
+        alone = posterior([chain])[0]
+        assert together.log_z == pytest.approx(alone.log_z, abs=1e-5)
+        assert torch.allclose(together.tokens.exp(), alone.tokens.exp(), atol=1e-5)
+    drawn = sample(chains, torch.Generator().manual_seed(4), 30)
+    again = sample(chains, torch.Generator().manual_seed(4), 30)
+    for chain, tokens, same in zip(chains, drawn, again, strict=True):
+        assert torch.equal(tokens, same)
+        assert tokens.shape == (30, chain.length)
+        found = set(words(chain.automaton, chain.length, chain.start, chain.tokens_left))
+        assert set(map(tuple, tokens.tolist())) <= found
+
+
 def test_samples_have_the_posteriors_frequencies() -> None:
     automaton = compile_automaton(CONSTRAINTS["counted"], VOCABULARY)
     torch.manual_seed(5)
@@ -123,10 +160,8 @@ def test_samples_have_the_posteriors_frequencies() -> None:
     }
     total = sum(math.exp(value) for value in weights.values())
     generator, draws = torch.Generator().manual_seed(1), 6000
-    counts = Counter(
-        tuple(sample(automaton, logp, automaton.start, 4, generator, score_tail=True).tolist())
-        for _ in range(draws)
-    )
+    chain = Chain(automaton, logp, automaton.start, 4, score_tail=True)
+    counts = Counter(map(tuple, sample([chain], generator, draws)[0].tolist()))
     assert set(counts) <= set(weights)
     for word, value in weights.items():
         chance = math.exp(value) / total
@@ -141,7 +176,7 @@ def test_the_end_state_of_a_canvas_is_the_start_of_the_next() -> None:
     written, state, left = b"", automaton.start, 12
     for _ in range(4):
         logp = torch.randn(3, len(TOKENS)).log_softmax(-1)
-        word = viterbi(automaton, logp, state, left, score_tail=False)
+        word = viterbi([Chain(automaton, logp, state, left, score_tail=False)])[0]
         for token in word.tokens[: word.length].tolist():
             written += TOKENS[token] or b""
         state, left = int(word.states[-1]), left - 3
@@ -154,10 +189,11 @@ def test_a_word_that_the_model_finds_impossible_is_still_found(bad: float) -> No
     automaton = compile_automaton(CONSTRAINTS["one word"], VOCABULARY)
     logp = torch.full((5, len(TOKENS)), bad)
     logp[:, 6] = 0.0  # the model is sure of "c", which no word has
-    found = viterbi(automaton, logp, automaton.start, 5, score_tail=True)
+    chain = Chain(automaton, logp, automaton.start, 5, score_tail=True)
+    found = viterbi([chain])[0]
     text = b"".join(TOKENS[token] or b"" for token in found.tokens[: found.length].tolist())
     assert text == b"aba"
-    marginals = posterior(automaton, logp, automaton.start, 5, score_tail=True)
+    marginals = posterior([chain])[0]
     assert torch.isfinite(marginals.tokens).all()
     assert math.isfinite(marginals.log_z)
 
@@ -165,9 +201,9 @@ def test_a_word_that_the_model_finds_impossible_is_still_found(bad: float) -> No
 def test_a_budget_that_no_word_fits_is_an_error_with_the_need() -> None:
     automaton = compile_automaton(choice(["abcabc"]), VOCABULARY)
     logp = torch.zeros(8, len(TOKENS))
-    assert viterbi(automaton, logp, automaton.start, 5, score_tail=True).length == 5
+    assert viterbi([Chain(automaton, logp, automaton.start, 5, score_tail=True)])[0].length == 5
     with pytest.raises(BudgetError, match="needs 5 more tokens, 4 are left"):
-        viterbi(automaton, logp, automaton.start, 4, score_tail=True)
+        Chain(automaton, logp, automaton.start, 4, score_tail=True)
 
 
 def byte_vocabulary() -> Vocabulary:
@@ -184,6 +220,6 @@ def test_text_of_byte_tokens_is_valid_utf8(constraint: Constraint) -> None:
     for seed in range(20):
         torch.manual_seed(seed)
         logp = torch.randn(24, len(vocabulary)).mul(4).log_softmax(-1)
-        word = viterbi(automaton, logp, automaton.start, 24, score_tail=False)
+        word = viterbi([Chain(automaton, logp, automaton.start, 24, score_tail=False)])[0]
         spelled = [vocabulary.tokens[token] for token in word.tokens[: word.length].tolist()]
         assert constraint.accepts(b"".join(piece or b"" for piece in spelled).decode())
