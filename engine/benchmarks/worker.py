@@ -124,6 +124,7 @@ def judge_with(judge: Judge, case: Case) -> Verdict:
 
 def _work(engine: str, pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    os.environ["XDG_CACHE_HOME"] = os.devnull  # nothing was compiled by an earlier run
     try:
         judge = JUDGES[engine]()
     except ImportError as error:

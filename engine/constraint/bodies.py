@@ -86,21 +86,20 @@ class Places:
     characters: Integers
 
 
-_lifted: OrderedDict[tuple[int, bool, bool, str], tuple[Dfa, Moves]] = OrderedDict()
+_lifted: OrderedDict[tuple[bytes, bool, bool, str], Moves] = OrderedDict()
 
 
 def moves_of(body: Body, vocabulary: Vocabulary) -> Moves:
     """The moves of a body's automaton over a vocabulary; the last few hundred are kept."""
     counts = body.counted is not None
     quoted = body.closing == "quote"
-    key = (id(body.dfa), quoted, counts, vocabulary.fingerprint)
+    key = (body.dfa.digest, quoted, counts, vocabulary.fingerprint)
     if key not in _lifted:
-        moves = _moves(body.dfa, vocabulary.trie, quoted=quoted, counts=counts)
-        _lifted[key] = (body.dfa, moves)  # the automaton is kept, so its id stays its own
+        _lifted[key] = _moves(body.dfa, vocabulary.trie, quoted=quoted, counts=counts)
         if len(_lifted) > _CACHE_SIZE:
             _lifted.popitem(last=False)
     _lifted.move_to_end(key)
-    return _lifted[key][1]
+    return _lifted[key]
 
 
 def _moves(dfa: Dfa, trie: Trie, *, quoted: bool, counts: bool) -> Moves:

@@ -23,6 +23,7 @@ from .machine import Machine, TooLarge
 from .pattern import parse_pattern
 from .regular import Concatenation, Control, Either, Expression, Literal, determinise
 from .schema import compile_schema
+from .store import stored
 from .toolcall import FREE_TEXT, Tools
 from .validator import Validator, read_json
 from .writer import PLAIN_TEXT
@@ -264,9 +265,22 @@ def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
         ConstraintError: the schema is malformed, refers to another document, or no text that can
             be written satisfies it.
     """
+    return _json_schema(json.dumps(schema, default=dict))
+
+
+@lru_cache(maxsize=64)
+def _json_schema(text: str) -> SchemaConstraint:
+    """The same schema is the same constraint, and is lifted to a vocabulary once."""
+    schema = json.loads(text)
     document = Document(schema)
-    dfa, notes, checked = compile_schema(document)
-    return SchemaConstraint(dfa, notes, checked, schema=schema, validator=Validator(document))
+    compiled = stored(text, lambda: compile_schema(document))
+    return SchemaConstraint(
+        compiled.dfa,
+        compiled.notes,
+        compiled.checked,
+        schema=schema,
+        validator=Validator(document),
+    )
 
 
 def tools(

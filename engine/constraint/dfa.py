@@ -7,6 +7,7 @@ UTF-8, and minimisation never look at 256 symbols one by one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,11 @@ class Dfa:
             if state < 0:
                 return -1
         return state
+
+    @cached_property
+    def digest(self) -> bytes:
+        """A hash of what it does."""
+        return hashlib.sha256(self.table.tobytes() + self.final.tobytes()).digest()
 
     @cached_property
     def sparse(self) -> Sparse:

@@ -6,6 +6,8 @@ leaves nothing, what must be checked on the finished value is let through.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..errors import ConstraintError
 from .dfa import Dfa
 from .document import Document
@@ -14,9 +16,18 @@ from .shapes import Algebra
 from .writer import LADDER, Limits, Writer
 
 
-def compile_schema(document: Document) -> tuple[Dfa, tuple[str, ...], tuple[str, ...]]:
-    """The automaton of a schema's values as JSON, notes on where it is narrower, and the
-    keywords that a finished value must still be checked against.
+@dataclass(frozen=True)
+class Compiled:
+    """The automaton of a schema's values as JSON, notes on where it is narrower, and the keywords
+    that a finished value must still be checked against."""
+
+    dfa: Dfa
+    notes: tuple[str, ...]
+    checked: tuple[str, ...]
+
+
+def compile_schema(document: Document) -> Compiled:
+    """What a canvas is held to under a schema.
 
     Raises:
         ConstraintError: the schema is malformed, or nothing that can be written satisfies it.
@@ -33,7 +44,7 @@ def compile_schema(document: Document) -> tuple[Dfa, tuple[str, ...], tuple[str,
                     too_large = True
                     continue
                 if not dfa.is_empty:
-                    return dfa, notes, tuple(algebra.checked)
+                    return Compiled(dfa, notes, tuple(algebra.checked))
                 break
             else:
                 break  # it would be no smaller with more let through
