@@ -94,8 +94,8 @@ class Strings:
         """Every other string."""
         if self.values is not None:
             return [Strings(excluded=self.values)]
-        parts = [Strings(outside=frozenset([one])) for one in self.inside]
-        parts += [Strings(inside=frozenset([one])) for one in self.outside]
+        parts = [Strings(outside=frozenset([one])) for one in sorted(self.inside, key=repr)]
+        parts += [Strings(inside=frozenset([one])) for one in sorted(self.outside, key=repr)]
         if self.least:
             parts.append(Strings(most=self.least - 1))
         if self.most is not None:
