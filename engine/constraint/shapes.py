@@ -234,6 +234,8 @@ class Algebra:
             return EVERYTHING
         if schema is False:
             return NOTHING
+        if isinstance(schema, Mapping) and schema.keys() == {"not"}:
+            return self.other(self.schema(schema["not"]))  # so that a double negation is none
         self._kept.append(schema)
         return self._term(("schema", id(schema)), schema)
 
