@@ -142,8 +142,11 @@ class SchemaConstraint(Constraint):
         return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
 
     def _rendered(self, value: Any) -> str:
-        ordered = self.validator.ordered(value)
-        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        try:
+            ordered = self.validator.ordered(value)
+            return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        except TypeError as error:
+            raise ConstraintError(f"not a value of this constraint: {error}") from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -173,23 +176,29 @@ class ToolConstraint(Constraint):
     def _rendered(self, value: str | ToolCall | Sequence[ToolCall]) -> str:
         if isinstance(value, str):
             return value
-        return self.turns.form.render([value] if isinstance(value, ToolCall) else value)
+        calls = [value] if isinstance(value, ToolCall) else value
+        if not isinstance(calls, Sequence) or not all(isinstance(one, ToolCall) for one in calls):
+            raise ConstraintError(f"neither a text nor tool calls: {value!r}")
+        try:
+            return self.turns.form.render(calls)
+        except TypeError as error:
+            raise ConstraintError(f"not a value of this constraint: {error}") from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GrammarConstraint(Constraint):
-    """Texts of a grammar; `derives` is the verdict on a finished one."""
+    """Texts of a grammar; `verdict` is what there is to say against a finished one."""
 
-    derives: Callable[[str], bool]
+    verdict: Callable[[str], str | None]
 
     def complaint(self, text: str) -> str | None:
-        return None if self.derives(text) else "not a text of this grammar"
+        return self.verdict(text)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SequenceConstraint(Constraint):
-    """A text of each part, one behind the other. Where a text can be cut in several ways, earlier
-    parts take as much as they can."""
+    """A text of each part, one behind the other, each as the canvas can write it. Where a text can
+    be cut in several ways, earlier parts take as much as they can."""
 
     parts: tuple[Constraint, ...]
 
@@ -199,6 +208,16 @@ class SequenceConstraint(Constraint):
             return "not a text of each part, one behind the other"
         complaints = (part.complaint(one) for part, one in zip(self.parts, texts, strict=True))
         return next((complaint for complaint in complaints if complaint is not None), None)
+
+    def writes(self, text: str) -> bool:
+        return self._cut(text) is not None
+
+    def ends(self, text: str, start: int) -> list[int]:
+        """Each part is read by itself: what spells another one's control token is text in it."""
+        found = {start}
+        for part in self.parts:
+            found = {end for one in found for end in part.ends(text, one)}
+        return sorted(found, reverse=True)
 
     def parse(self, text: str) -> tuple[Any, ...]:
         texts = self._cut(text)
@@ -210,6 +229,8 @@ class SequenceConstraint(Constraint):
         return _described(self.parts)
 
     def _rendered(self, value: Sequence[Any]) -> str:
+        if not isinstance(value, Sequence):
+            raise ConstraintError(f"a sequence has as many values as parts, and is not {value!r}")
         if len(value) != len(self.parts):
             raise ConstraintError(f"a sequence of {len(self.parts)} has not {len(value)} values")
         return "".join(part.render(one) for part, one in zip(self.parts, value, strict=True))
@@ -240,6 +261,14 @@ class EitherConstraint(Constraint):
     def complaint(self, text: str) -> str | None:
         complaints = [option.complaint(text) for option in self.options]
         return None if None in complaints else "; ".join(map(str, complaints))
+
+    def writes(self, text: str) -> bool:
+        return any(option.writes(text) for option in self.options)
+
+    def ends(self, text: str, start: int) -> list[int]:
+        """Each option is read by itself, as in a sequence."""
+        found = {end for option in self.options for end in option.ends(text, start)}
+        return sorted(found, reverse=True)
 
     def parse(self, text: str) -> Any:
         fitting = (option for option in self.options if option.accepts(text))
@@ -340,7 +369,7 @@ def lark(grammar: str) -> Constraint:
             written satisfies it, or `gesso[grammars]` is not installed.
     """
     dfa, notes = compile_grammar(grammar)
-    return GrammarConstraint(dfa, notes, ("grammar",), derives=verdict_of(grammar))
+    return GrammarConstraint(dfa, notes, ("grammar",), verdict=verdict_of(grammar))
 
 
 def free_text() -> Constraint:
