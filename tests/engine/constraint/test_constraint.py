@@ -90,6 +90,32 @@ def test_text_that_spells_a_control_token_of_no_part_is_text() -> None:
     assert not free_text().accepts("")
 
 
+def test_text_that_spells_a_control_token_of_another_part_is_text() -> None:
+    mixed = either(json_schema({"type": "string"}), tools([PING]))
+    line = sequence(regex("x"), mixed, regex("y"))
+    text = 'x"<|tool_call>"y'
+    assert mixed.writes('"<|tool_call>"')
+    assert line.writes(text)
+    assert line.accepts(text)
+    assert line.parse(text) == ("x", "<|tool_call>", "y")
+    assert sequence(line, tools([PING])).parse(text + CALL) == (
+        ("x", "<|tool_call>", "y"),
+        (ToolCall("ping", {}),),
+    )
+    assert not line.writes("x<|tool_call>y")
+
+
+def test_a_value_of_no_option_is_refused_whatever_it_is() -> None:
+    mixed = either(json_schema({"type": "integer"}), tools([PING]))
+    assert mixed.render(3) == "3"
+    assert mixed.render([ToolCall("ping", {})]) == CALL
+    for value in (object(), {"a"}, ["ping"], ToolCall("ping", {"a": object()})):
+        with pytest.raises(ConstraintError):
+            mixed.render(value)
+    with pytest.raises(ConstraintError, match="as many values"):
+        sequence(regex("x"), mixed).render(3)
+
+
 def test_what_cannot_be_put_together_is_refused() -> None:
     with pytest.raises(ConstraintError, match="nothing to be put together"):
         sequence()
