@@ -294,7 +294,17 @@ def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
         ConstraintError: the schema is malformed, refers to another document, or no text that can
             be written satisfies it.
     """
-    return _json_schema(json.dumps(schema, default=dict))
+    if not isinstance(schema, Mapping | bool):
+        raise ConstraintError(f"a schema is an object, true or false, not {schema!r:.60}")
+    return _json_schema(_as_json(schema))
+
+
+def _as_json(schemas: Any) -> str:
+    """JSON text, which tells 1 from true and 1.0, as equal values in a cache's key would not."""
+    try:
+        return json.dumps(schemas, default=dict, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConstraintError(f"a schema must be JSON: {error}") from None
 
 
 @lru_cache(maxsize=64)
@@ -325,7 +335,7 @@ def tools(
     Raises:
         ConstraintError: there is no such tool, or its parameters cannot be compiled.
     """
-    declared = json.dumps([[one.name, one.parameters] for one in declarations], default=dict)
+    declared = _as_json([[one.name, one.parameters] for one in declarations])
     return _tools(declared, choice, most, form)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from gesso.engine import (
     ConstraintError,
@@ -114,6 +116,16 @@ def test_a_value_of_no_option_is_refused_whatever_it_is() -> None:
             mixed.render(value)
     with pytest.raises(ConstraintError, match="as many values"):
         sequence(regex("x"), mixed).render(3)
+
+
+def test_a_schema_that_is_not_json_is_refused() -> None:
+    circular: dict[str, Any] = {}
+    circular["not"] = circular
+    for schema in ([1], None, "x", {"enum": {1, 2}}, {"const": float("inf")}, circular):
+        with pytest.raises(ConstraintError, match="a schema"):
+            json_schema(cast(Any, schema))
+    with pytest.raises(ConstraintError, match="must be JSON"):
+        tools([ToolDeclaration("ping", "", {"enum": {1, 2}})])
 
 
 def test_what_cannot_be_put_together_is_refused() -> None:
