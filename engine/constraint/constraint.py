@@ -166,7 +166,7 @@ class ToolConstraint(Constraint):
             return str(error)
         values = json.dumps([call.arguments for call in calls], ensure_ascii=False)
         exact = form.render(calls) == written and not SPELLS_CONTROL.search(values)
-        if before or not calls or not exact:
+        if not calls or not exact or (before and not self.turns.may_precede(before)):
             return "not a turn of this form"
         return self.turns.complaint(calls)
 

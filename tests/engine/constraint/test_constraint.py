@@ -118,6 +118,19 @@ def test_a_value_of_no_option_is_refused_whatever_it_is() -> None:
         sequence(regex("x"), mixed).render(3)
 
 
+def test_a_call_that_is_valid_but_never_written_may_stand_behind_a_text_too() -> None:
+    note = ToolDeclaration(
+        "note", "", {"properties": {"text": {"type": "string", "maxLength": 999}}}
+    )
+    call = f'<|tool_call>call:note{{text:<|"|>{"z" * 300}<|"|>}}<tool_call|>'
+    turns = tools([note], choice="auto")
+    assert not turns.writes(call)
+    assert turns.accepts(call)
+    assert turns.accepts(f"I note it.{call}")
+    assert not turns.accepts(f"I <|note> it.{call}")
+    assert not tools([note]).accepts(f"I note it.{call}")
+
+
 def test_a_schema_that_is_not_json_is_refused() -> None:
     circular: dict[str, Any] = {}
     circular["not"] = circular
