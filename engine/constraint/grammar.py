@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MISSING = "a grammar needs two packages more: pip install 'gesso[grammars]'"
 _DEEPEST = 12
+_MANY_EMPTY = 3
 _MOST_STATES = 3_000
 """One level more is written out as long as the last took fewer states than these."""
 
@@ -164,13 +165,8 @@ class _Rules:
 def _without_empty(rules: Expansions) -> tuple[Expansions, set[str]]:
     """Rules for the same texts but the empty one, and the names of those that had it. So what
     stands first in a rule is first in its texts."""
-    empty: set[str] = set()
-    while new := {
-        name
-        for name, found in rules.items()
-        if name not in empty and any(all(one.name in empty for one in parts) for parts in found)
-    }:
-        empty |= new
+    rules = _halved(rules, _empty(rules))
+    empty = _empty(rules)
     shorter = {
         name: list(
             dict.fromkeys(
@@ -185,6 +181,34 @@ def _without_empty(rules: Expansions) -> tuple[Expansions, set[str]]:
         for name, found in rules.items()
     }
     return shorter, empty
+
+
+def _empty(rules: Expansions) -> set[str]:
+    """The names of the rules that have the empty text."""
+    empty: set[str] = set()
+    while new := {
+        name
+        for name, found in rules.items()
+        if name not in empty and any(all(one.name in empty for one in parts) for parts in found)
+    }:
+        empty |= new
+    return empty
+
+
+def _halved(rules: Expansions, empty: set[str]) -> Expansions:
+    """The same rules, their beginnings and rests apart where many parts may be empty: for each of
+    them there are twice as many ways to leave some out."""
+    halved: dict[str, list[tuple[_Part, ...]]] = {name: [] for name in rules}
+    for name, found in rules.items():
+        for number, parts in enumerate(found):
+            owner, left = name, parts
+            while sum(part.name in empty for part in left) > _MANY_EMPTY:
+                rest = f"{name} {number} {len(left)}"  # no name of Lark's has a space
+                halved[owner].append((left[0], _Part(rest, is_terminal=False)))
+                halved[rest] = []
+                owner, left = rest, left[1:]
+            halved[owner].append(left)
+    return halved
 
 
 def _deepened(

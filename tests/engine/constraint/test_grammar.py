@@ -62,6 +62,14 @@ def test_llguidance_derives_whatever_can_be_written(grammar: str) -> None:
         ('start: a b\na: | "x"\nb: "y"\n', ["y", "xy"]),
         ('start: x\nx: y | "1"\ny: x | "2"', ["1", "2"]),
         ('start: x y\nx: "a"?\ny: "b"?\n%ignore " "', ["", "b", "a  b"]),
+        (
+            "start: "
+            + " ".join("abcdefghijklmnop")
+            + "\n"
+            + "".join(f'{one}: "{one}"?\n' for one in "abcdefghijklmnop")
+            + '%ignore " "',
+            ["", "ap", "b c  no"],
+        ),
         ('start: "Straße"i', ["straße", "STRAßE"]),
     ],
 )
