@@ -225,6 +225,14 @@ def test_a_turn_that_goes_on_behind_a_tools_result_does_not_think_again(thinker:
     assert [call.name for call in result.tool_calls] == ["read_file"]
 
 
+def test_a_turn_makes_no_more_calls_than_the_request_allows(engine: Engine) -> None:
+    for seed in range(4):
+        request = Request(
+            ASK, [READ], tool_choice="required", most_calls=1, seed=seed, max_tokens=128
+        )
+        assert len(engine.generate(request).tool_calls) == 1
+
+
 def test_a_model_without_a_channel_for_thoughts_is_not_asked_to_think(engine: Engine) -> None:
     with pytest.raises(RequestError, match="cannot think"):
         engine.generate(Request(ASK, thinking=True))
