@@ -369,6 +369,7 @@ def choice(options: Sequence[str]) -> Constraint:
     return _compiled(Either(tuple(Literal(option) for option in options)))
 
 
+@lru_cache(maxsize=64)
 def lark(grammar: str) -> Constraint:
     """Texts of a grammar in Lark's notation, from its rule `start`. What nests is written to a
     depth; a finished text is judged by `llguidance`, whose lexer takes the longest terminal it
