@@ -42,6 +42,7 @@ class Database:
             connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
 
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:
@@ -75,6 +76,15 @@ class Database:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+    def empty_log(self) -> None:
+        """Move the write-ahead log into the file and cut it to nothing, so that no older page is
+        left in it. Raises `StoreLockedError` while someone still reads from the log."""
+        with self._translated(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise self._error("busy")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

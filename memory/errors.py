@@ -3,7 +3,8 @@
 StoreError
 ├── StoreOpenError      the file cannot be opened, or is not a gesso store
 ├── StoreVersionError   the store was written by a newer gesso than this one
-└── StoreLockedError    another process held the store's write lock for too long
+├── StoreLockedError    another process held the store's write lock for too long
+└── FactError           a fact that is not there, or that cannot be changed as was asked
 """
 
 
@@ -21,3 +22,7 @@ class StoreVersionError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another process held the store's write lock for longer than the busy timeout."""
+
+
+class FactError(StoreError):
+    """A fact that is not there, or another agent's, or that cannot be changed as was asked."""

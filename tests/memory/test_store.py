@@ -162,9 +162,12 @@ def test_many_open_a_new_store_at_once(path: Path) -> None:
 
 def test_the_room_exports_these_names() -> None:
     assert set(gesso.memory.__all__) == {
+        "BM25",
         "Fact",
+        "FactError",
         "LedgerEntry",
         "Memory",
+        "Ranking",
         "Record",
         "Run",
         "RunState",
