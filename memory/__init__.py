@@ -1,14 +1,26 @@
 """The memory room: what outlives a run, in one SQLite store, and how it is searched."""
 
+from .blocks import Blocks
 from .database import use_wal
-from .errors import FactError, StoreError, StoreLockedError, StoreOpenError, StoreVersionError
+from .errors import (
+    BlockError,
+    FactError,
+    StoreError,
+    StoreLockedError,
+    StoreOpenError,
+    StoreVersionError,
+    TransferError,
+)
 from .memory import Memory
 from .ranking import BM25, Ranking
-from .rows import Fact, LedgerEntry, Record, Run, RunState, StoredMessage
+from .rows import Block, Fact, LedgerEntry, Record, Run, RunState, StoredMessage
 from .store import Store
 
 __all__ = [
     "BM25",
+    "Block",
+    "BlockError",
+    "Blocks",
     "Fact",
     "FactError",
     "LedgerEntry",
@@ -23,5 +35,6 @@ __all__ = [
     "StoreOpenError",
     "StoreVersionError",
     "StoredMessage",
+    "TransferError",
     "use_wal",
 ]

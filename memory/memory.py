@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from . import recall as search
+from .blocks import Blocks
 from .database import Database
 from .errors import FactError
 from .ranking import Ranking
@@ -23,7 +24,7 @@ from .tables import SHARED, facts
 
 
 class Memory:
-    """The facts in a store (`sqlite:///…`, or the path of a file).
+    """The facts and blocks in a store (`sqlite:///…`, or the path of a file).
 
     Wherever an `agent` may be named, leaving it out means: for `remember`, a fact that every agent
     shares; elsewhere, everyone's facts. An agent sees its own and the shared ones.
@@ -31,6 +32,7 @@ class Memory:
 
     def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
         self._database = Database(url, busy_timeout=busy_timeout)
+        self.blocks = Blocks(self._database)
 
     def __enter__(self) -> Memory:
         return self

@@ -100,6 +100,21 @@ class Fact:
         return self.superseded_by is None and self.forgotten is None
 
 
+@dataclass(frozen=True)
+class Block:
+    """A text that is always in the prompt: of one agent, or of all where `agent` is `None`.
+
+    `value` has at most `bound` characters; `changed` is when it was last edited.
+    """
+
+    label: str
+    description: str
+    value: str
+    bound: int
+    changed: datetime
+    agent: str | None = None
+
+
 def fact_of(row: Row[Any]) -> Fact:
     """The fact of a row of the table of facts."""
     return Fact(

@@ -108,3 +108,14 @@ Index(
     unique=True,
     sqlite_where=text("superseded_by IS NULL AND forgotten IS NULL"),
 )
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("label", String, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("bound", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
+)
