@@ -2,7 +2,8 @@
 
 A block has a label, a description that tells the agent what belongs in it, and a value of at most
 `bound` characters. A block is one agent's or shared; an agent's own hides a shared one of the same
-label. Every agent has the blocks of `FIRST` from the start, empty; they are stored when they are edited.
+label. Every agent has the blocks of `FIRST` from the start, empty; they are stored when they are
+edited.
 """
 
 from __future__ import annotations
@@ -40,9 +41,8 @@ class Blocks:
 
     def stored(self) -> list[Block]:
         """Every block of everyone that was ever edited; the shared ones first."""
-        statement = select(blocks).order_by(blocks.c.agent, blocks.c.label)
         with self._database.read() as connection:
-            return [_block(row) for row in connection.execute(statement)]
+            return stored(connection)
 
     def put(
         self,
@@ -63,7 +63,7 @@ class Blocks:
             raise BlockError(f"{label!r} is no label: it is one word of letters, digits and _")
         with self._database.write() as connection:
             first = {block.label: replace(block, agent=agent) for block in FIRST}
-            old = _stored(connection, agent).get(label) or first.get(label)
+            old = _labelled(connection, agent).get(label) or first.get(label)
             old = old or Block(label, "", "", BOUND, _NEVER, agent)
             new = replace(
                 old,
@@ -95,6 +95,11 @@ class Blocks:
             return keep(connection, replace(block, value=value), at)
 
 
+def stored(connection: Connection) -> list[Block]:
+    statement = select(blocks).order_by(blocks.c.agent, blocks.c.label)
+    return [_block(row) for row in connection.execute(statement)]
+
+
 def keep(connection: Connection, block: Block, at: datetime) -> Block:
     """Write a block. Raises `BlockError` where its value is over its bound."""
     if len(block.value) > block.bound:
@@ -120,11 +125,11 @@ def _seen(connection: Connection, agent: str | None) -> dict[str, Block]:
     first = {PERSON.label: PERSON}
     if agent is not None:
         first[TASK.label] = replace(TASK, agent=agent)
-    seen = first | _stored(connection, None)
-    return seen if agent is None else seen | _stored(connection, agent)
+    seen = first | _labelled(connection, None)
+    return seen if agent is None else seen | _labelled(connection, agent)
 
 
-def _stored(connection: Connection, agent: str | None) -> dict[str, Block]:
+def _labelled(connection: Connection, agent: str | None) -> dict[str, Block]:
     statement = select(blocks).where(blocks.c.agent == (agent or SHARED))
     return {row.label: _block(row) for row in connection.execute(statement)}
 

@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 
-from .errors import StoreError, StoreLockedError, StoreOpenError, StoreVersionError
+from .errors import StoreError, StoreLockedError, StoreOpenError, StoreVersionError, TransferError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -85,6 +85,20 @@ class Database:
             busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise self._error("busy")
+
+    def backup(self, path: Path) -> None:
+        """Copy the store as it stands into a new file, while others read and write.
+
+        The copy gets its name when it is whole. Raises `TransferError` where the file is there.
+        """
+        if path.exists():
+            raise TransferError(f"{path}: is there already; name a new file for the backup")
+        partial = path.with_name(f"{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        with self._translated(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("VACUUM INTO ?", (str(partial),))
+        partial.rename(path)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

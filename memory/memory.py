@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from . import recall as search
+from . import transfer
 from .blocks import Blocks
 from .database import Database
 from .errors import FactError
@@ -141,6 +142,20 @@ class Memory:
         if erase:
             self._database.empty_log()
         return forgotten
+
+    def export(self) -> list[str]:
+        """Everything that is remembered, as the lines of a file of JSON lines."""
+        with self._database.read() as connection:
+            return list(transfer.export_lines(connection))
+
+    def import_(self, lines: Iterable[str]) -> transfer.Imported:
+        """Add the lines of an export: all of them, or none where one is wrong (`TransferError`)."""
+        with self._database.write() as connection:
+            return transfer.import_lines(connection, lines)
+
+    def backup(self, path: Path) -> None:
+        """Copy the whole store into a new file, safe while agents run."""
+        self._database.backup(path)
 
 
 def _known(connection: Connection, number: int, agent: str | None) -> Row[Any]:
