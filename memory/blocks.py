@@ -76,9 +76,14 @@ class Blocks:
     def replace(
         self, label: str, old: str, new: str, *, at: datetime, agent: str | None = None
     ) -> Block:
-        """Put `new` in the place of `old`, which must stand in the block exactly once."""
+        """Put `new` in the place of `old`, which must stand in the block exactly once.
+
+        Where `new` is there and `old` is nowhere else, it was done before.
+        """
         with self._database.write() as connection:
             block = _known(connection, label, agent)
+            if new and block.value.count(new) == 1 and old not in block.value.replace(new, ""):
+                return block
             count = block.value.count(old) if old else 0
             if count != 1:
                 raise BlockError(
@@ -88,9 +93,11 @@ class Blocks:
             return keep(connection, replace(block, value=block.value.replace(old, new)), at)
 
     def append(self, label: str, text: str, *, at: datetime, agent: str | None = None) -> Block:
-        """Add a line to the block."""
+        """Add a line to the block, if it is not the last one there already."""
         with self._database.write() as connection:
             block = _known(connection, label, agent)
+            if f"\n{block.value}".endswith(f"\n{text}"):
+                return block
             value = f"{block.value}\n{text}" if block.value else text
             return keep(connection, replace(block, value=value), at)
 

@@ -25,14 +25,15 @@ from .tables import SHARED, facts
 
 
 class Memory:
-    """The facts and blocks in a store (`sqlite:///…`, or the path of a file).
+    """The facts and blocks in a store: `sqlite:///…`, the path of a file, or one that is open.
 
     Wherever an `agent` may be named, leaving it out means: for `remember`, a fact that every agent
     shares; elsewhere, everyone's facts. An agent sees its own and the shared ones.
     """
 
-    def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
-        self._database = Database(url, busy_timeout=busy_timeout)
+    def __init__(self, url: str | Path | Database, *, busy_timeout: float = 30.0) -> None:
+        opened = isinstance(url, Database)
+        self._database = url if opened else Database(url, busy_timeout=busy_timeout)
         self.blocks = Blocks(self._database)
 
     def __enter__(self) -> Memory:

@@ -1,4 +1,4 @@
-"""The store: runs, their messages, what they saved, and the ledger.
+"""The store: runs, their messages, what they saved, and the ledger; the memory beside them.
 
 Every write may be repeated: the first one counts. That is what lets a durable step run twice
 (a kill between a write and its checkpoint) without doubling anything.
@@ -16,6 +16,7 @@ from sqlalchemy import Row, Select, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
+from .memory import Memory
 from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, time_of
 from .tables import ledger, messages, records, runs
 
@@ -25,6 +26,7 @@ class Store:
 
     def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
         self._database = Database(url, busy_timeout=busy_timeout)
+        self.memory = Memory(self._database)
 
     def __enter__(self) -> Store:
         return self

@@ -52,6 +52,16 @@ def test_a_line_is_appended_and_a_passage_replaced(blocks: Blocks) -> None:
     assert edited.changed == LATER
 
 
+def test_a_step_that_runs_twice_edits_once(blocks: Blocks) -> None:
+    for _ in range(2):
+        blocks.append("person", "Called Ada", at=NOW)
+    for _ in range(2):
+        blocks.append("person", "Drinks tea", at=NOW)
+    for _ in range(2):
+        edited = blocks.replace("person", "tea", "green tea", at=NOW)
+    assert edited.value == "Called Ada\nDrinks green tea"
+
+
 @pytest.mark.parametrize(
     ("old", "complaint"),
     [
