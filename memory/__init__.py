@@ -15,12 +15,14 @@ from .memory import Memory
 from .ranking import BM25, Ranking
 from .rows import Block, Fact, LedgerEntry, Record, Run, RunState, StoredMessage
 from .store import Store
+from .vectors import Embedding
 
 __all__ = [
     "BM25",
     "Block",
     "BlockError",
     "Blocks",
+    "Embedding",
     "Fact",
     "FactError",
     "LedgerEntry",

@@ -11,29 +11,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from . import recall as search
-from . import transfer
+from . import transfer, vectors
 from .blocks import Blocks
 from .database import Database
 from .errors import FactError
 from .ranking import Ranking
 from .rows import Fact, fact_of
 from .tables import SHARED, facts
+from .tables import vectors as vector_rows
+
+EMBEDDED_AT_ONCE = 64
 
 
 class Memory:
     """The facts and blocks in a store: `sqlite:///…`, the path of a file, or one that is open.
 
+    With an `embedding`, facts are also found by what they mean.
+
     Wherever an `agent` may be named, leaving it out means: for `remember`, a fact that every agent
     shares; elsewhere, everyone's facts. An agent sees its own and the shared ones.
     """
 
-    def __init__(self, url: str | Path | Database, *, busy_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | Path | Database,
+        *,
+        busy_timeout: float = 30.0,
+        embedding: vectors.Embedding | None = None,
+    ) -> None:
         opened = isinstance(url, Database)
         self._database = url if opened else Database(url, busy_timeout=busy_timeout)
+        self._embedding = embedding
         self.blocks = Blocks(self._database)
 
     def __enter__(self) -> Memory:
@@ -87,15 +99,28 @@ class Memory:
         ranking: Ranking | None = None,
     ) -> list[Fact]:
         """The `k` current facts that tell most of `query`, best first, as seen at a time (now)."""
+        at, ranking = at or datetime.now(UTC), ranking or Ranking()
+        meaning = None
+        if self._embedding is not None and query.strip():
+            self._embed_new_facts(self._embedding)
+            meaning = (self._embedding.name, self._embedding.packed([query])[0])
         with self._database.read() as connection:
             return search.recall(
-                connection,
-                query,
-                k,
-                agent=agent,
-                at=at or datetime.now(UTC),
-                ranking=ranking or Ranking(),
+                connection, query, k, agent=agent, at=at, ranking=ranking, meaning=meaning
             )
+
+    def _embed_new_facts(self, embedding: vectors.Embedding) -> None:
+        """Give every current fact a vector; no lock is held while the model works."""
+        current = search.current()
+        while True:
+            with self._database.read() as connection:
+                new = vectors.without_vector(connection, embedding.name, current, EMBEDDED_AT_ONCE)
+            if not new:
+                return
+            made = embedding.packed([text for _, text in new])
+            pairs = [(number, vector) for (number, _), vector in zip(new, made, strict=True)]
+            with self._database.write() as connection:
+                vectors.keep_vectors(connection, embedding.name, pairs, current)
 
     def facts(self, *, agent: str | None = None, every: bool = False) -> list[Fact]:
         """The current facts, oldest first; with `every`, the superseded and forgotten ones too."""
@@ -135,6 +160,7 @@ class Memory:
             connection.execute(update(facts).where(where).values(forgotten=when))
             if erase:
                 connection.execute(update(facts).where(where).values(text=""))
+                connection.execute(delete(vector_rows).where(vector_rows.c.fact == number))
                 # Deleted entries stay in the index's segments until these are merged.
                 connection.exec_driver_sql(
                     "INSERT INTO facts_index(facts_index) VALUES ('optimize')"

@@ -79,3 +79,13 @@ def factor(
     if any(month.holds(fact.at) for month in query_months):
         result *= ranking.dated
     return result
+
+
+def reciprocal_ranks(lists: Iterable[Sequence[int]]) -> dict[int, float]:
+    """Several orders as one score: the sum of 1 / (60 + rank), ranks from 1 (Cormack, Clarke and
+    Büttcher, SIGIR 2009)."""
+    scores: defaultdict[int, float] = defaultdict(float)
+    for order in lists:
+        for rank, fact in enumerate(order, 1):
+            scores[fact] += 1 / (60 + rank)
+    return dict(scores)

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, text, true
 
-from .ranking import Ranking, factor, spread
+from .ranking import Ranking, factor, reciprocal_ranks, spread
 from .rows import Fact, fact_of
 from .tables import SHARED, facts
+from .vectors import nearest
 from .words import STOP_WORDS, months, telling_words
 
 # The best finds of a word, and the facts that go on to the factors: bounds for large memories,
@@ -48,8 +49,13 @@ def recall(
     agent: str | None,
     at: datetime,
     ranking: Ranking,
+    meaning: tuple[str, bytes] | None,
 ) -> list[Fact]:
-    """The `k` best facts for a query, best first; the newer of two that are alike."""
+    """The `k` best facts for a query, best first; the newer of two that are alike.
+
+    `meaning` is the query's vector and the model's name: then what is near it is found too, and the
+    two lists are fused.
+    """
     looked_for = telling_words(query)
     scores = _scores(connection, looked_for, agent, ranking)
     query_words, query_months = frozenset(looked_for) - STOP_WORDS, months(query)
@@ -57,7 +63,12 @@ def recall(
         (-scores[fact.id] * factor(fact, query_words, query_months, at, ranking), -fact.id, fact)
         for fact in _facts(connection, _largest(scores, max(k, SHORTLIST)))
     ]
-    return [fact for _, _, fact in heapq.nsmallest(k, ranked)]
+    found = [fact for _, _, fact in sorted(ranked)]
+    if meaning is not None:
+        near = nearest(connection, *meaning, and_(current(), of(agent)), SHORTLIST)
+        fused = reciprocal_ranks([[fact.id for fact in found], near])
+        return _facts(connection, _largest(fused, k))
+    return found[:k]
 
 
 def _scores(

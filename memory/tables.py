@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -118,4 +119,12 @@ blocks = Table(
     Column("value", Text, nullable=False),
     Column("bound", Integer, nullable=False),
     Column("changed", Float, nullable=False),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("fact", Integer, ForeignKey("facts.id"), primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
 )

@@ -166,6 +166,7 @@ def test_the_room_exports_these_names() -> None:
         "Block",
         "BlockError",
         "Blocks",
+        "Embedding",
         "Fact",
         "FactError",
         "LedgerEntry",
