@@ -33,6 +33,7 @@ from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreError, St
 from ..tools import Context, Registry, Tool, ToolError, Workspace
 from .agent import Agent
 from .durable import Journal
+from .prompt import with_blocks
 
 log = logging.getLogger("gesso")
 
@@ -98,10 +99,11 @@ class Loop:
     ) -> dict[str, Any]:
         """The step of one generation. An error of the engine is a result too, with its usage where
         it took any."""
+        blocks = self._store.memory.blocks.of(job.agent.name)
         try:
             engine = self._engine(job.model)
             request = Request(
-                messages=messages,
+                messages=with_blocks(messages, blocks, job.agent.tools),
                 tools=[declaration(tool) for tool in self.tools(job.agent)],
                 tool_choice=job.agent.tool_choice if job.agent.tools else "auto",
                 thinking=job.agent.thinking,

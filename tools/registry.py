@@ -7,6 +7,7 @@ from typing import Any
 
 from .builtin import list_files, read_file, save_record
 from .errors import ToolDefinitionError, UnknownToolError
+from .memory import MEMORY_TOOLS
 from .tool import Tool
 
 
@@ -14,7 +15,8 @@ class Registry:
     """The built-in tools and those given. `save_record` is made for each agent, from its schema."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools = {built_in.name: built_in for built_in in (read_file, list_files)}
+        built_ins = (read_file, list_files, *MEMORY_TOOLS)
+        self._tools = {built_in.name: built_in for built_in in built_ins}
         for added in tools:
             if added.name in self.names:
                 raise ToolDefinitionError(f"two tools are called {added.name}; rename one")

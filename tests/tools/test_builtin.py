@@ -132,9 +132,14 @@ def shout(text: str) -> str:
 
 def test_the_registry_selects_in_order_and_names_what_it_knows() -> None:
     registry = Registry([shout])
-    assert registry.names == ["list_files", "read_file", "save_record", "shout"]
+    memory = ["append_to_block", "forget", "recall", "remember", "replace_in_block"]
+    assert registry.names == sorted(
+        [*memory, "list_files", "read_file", "save_record", "shout"],
+    )
     assert [t.name for t in registry.select(["shout", "read_file"])] == ["shout", "read_file"]
-    with pytest.raises(UnknownToolError, match="unknown tool fly; known are list_files, read_"):
+    with pytest.raises(
+        UnknownToolError, match="unknown tool fly; known are append_to_block, forget, "
+    ):
         registry.select(["fly"])
     with pytest.raises(ToolDefinitionError, match="save_record needs a record schema"):
         registry.select(["save_record"])
