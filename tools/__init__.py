@@ -2,20 +2,28 @@
 
 from .errors import (
     ArgumentError,
+    RuleError,
     ToolDefinitionError,
     ToolError,
     ToolFailedError,
     UnknownToolError,
     WorkspaceError,
 )
+from .permissions import Call, Decision, Rule, Rules, decide
 from .registry import Registry
-from .tool import Context, Tool, tool
+from .tool import Context, Kind, Tool, tool
 from .workspace import Workspace
 
 __all__ = [
     "ArgumentError",
+    "Call",
     "Context",
+    "Decision",
+    "Kind",
     "Registry",
+    "Rule",
+    "RuleError",
+    "Rules",
     "Tool",
     "ToolDefinitionError",
     "ToolError",
@@ -23,5 +31,6 @@ __all__ = [
     "UnknownToolError",
     "Workspace",
     "WorkspaceError",
+    "decide",
     "tool",
 ]

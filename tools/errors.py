@@ -4,6 +4,7 @@ ToolError
 ├── ToolDefinitionError   a function cannot be made into a tool, or two tools share a name
 ├── UnknownToolError      a tool was asked for that nobody registered
 ├── ArgumentError         the arguments of a call do not fit the tool's parameters
+├── RuleError             a permission rule cannot be read, or is about nothing the agent has
 ├── WorkspaceError        a path leads out of the workspace, or to nothing readable in it
 └── ToolFailedError       the tool's own code raised something
 """
@@ -23,6 +24,10 @@ class UnknownToolError(ToolError):
 
 class ArgumentError(ToolError):
     """The arguments of a call do not fit the tool's parameters."""
+
+
+class RuleError(ToolError):
+    """A permission rule cannot be read, or is about nothing that the agent has."""
 
 
 class WorkspaceError(ToolError):
