@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .builtin import list_files, read_file, save_record
 from .errors import ToolDefinitionError, UnknownToolError
+from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
+from .records import save_record
 from .tool import Tool
+
+BUILT_IN = (read_file, read_lines, write_file, edit_file, list_files, search_files)
 
 
 class Registry:
     """The built-in tools and those given. `save_record` is made for each agent, from its schema."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools = {built_in.name: built_in for built_in in (read_file, list_files)}
+        self._tools = {built_in.name: built_in for built_in in BUILT_IN}
         for added in tools:
             if added.name in self.names:
                 raise ToolDefinitionError(f"two tools are called {added.name}; rename one")

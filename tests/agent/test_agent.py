@@ -128,7 +128,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     [
         (
             "name: a\ntools: [read_file, fly]",
-            ":3: tools.1: unknown tool fly; known are list_files, read_file, save_record",
+            ":3: tools.1: unknown tool fly; known are edit_file, ",
         ),
         (
             "name: a\ntools: [save_record]\nrecord:\n  b: {$ref: other.json}",
