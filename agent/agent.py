@@ -23,12 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..tools import Rules
+from ..tools import Host, Rules
 from .frontmatter import FrontMatter, read
 
 
@@ -58,7 +58,8 @@ class Budget(_Part):
 class Agent(_Part):
     """`record` is the schema of each property of what `save_record` keeps; all are required.
 
-    Without `permissions` each call of the named tools is allowed.
+    Without `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
+    may reach.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
@@ -66,6 +67,7 @@ class Agent(_Part):
     triggers: Sequence[FolderTrigger] = ()
     tools: Sequence[str] = ()
     permissions: Rules | None = None
+    hosts: Annotated[tuple[Host, ...], Field(strict=False)] = ()
     record: Mapping[str, Any] | None = Field(default=None, min_length=1)
     budget: Budget = Budget()
     model: str = "sketch"

@@ -2,6 +2,7 @@
 
 from .errors import (
     ArgumentError,
+    FetchError,
     RuleError,
     ToolDefinitionError,
     ToolError,
@@ -9,6 +10,7 @@ from .errors import (
     UnknownToolError,
     WorkspaceError,
 )
+from .fetch import Fetcher, Host
 from .permissions import Call, Decision, Rule, Rules, decide
 from .registry import Registry
 from .tool import Context, Kind, Tool, tool
@@ -19,6 +21,9 @@ __all__ = [
     "Call",
     "Context",
     "Decision",
+    "FetchError",
+    "Fetcher",
+    "Host",
     "Kind",
     "Registry",
     "Rule",

@@ -6,6 +6,7 @@ ToolError
 ├── ArgumentError         the arguments of a call do not fit the tool's parameters
 ├── RuleError             a permission rule cannot be read, or is about nothing the agent has
 ├── WorkspaceError        a path leads out of the workspace, or to nothing readable in it
+├── FetchError            a page cannot be fetched, or must not be
 └── ToolFailedError       the tool's own code raised something
 """
 
@@ -32,6 +33,10 @@ class RuleError(ToolError):
 
 class WorkspaceError(ToolError):
     """A path leads out of the workspace, or to nothing that can be read in it."""
+
+
+class FetchError(ToolError):
+    """A page cannot be fetched, or must not be: its host, its address, its size, its time."""
 
 
 class ToolFailedError(ToolError):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import ToolDefinitionError, UnknownToolError
+from .fetch import Fetcher, Host, fetch
 from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
 from .records import save_record
 from .tool import Tool
@@ -13,8 +14,12 @@ from .tool import Tool
 BUILT_IN = (read_file, read_lines, write_file, edit_file, list_files, search_files)
 
 
+MADE = ("save_record", "fetch")
+
+
 class Registry:
-    """The built-in tools and those given. `save_record` is made for each agent, from its schema."""
+    """The built-in tools and those given. Those that depend on what an agent's file says are made
+    for each agent: `save_record` from its schema, `fetch` for its hosts."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools = {built_in.name: built_in for built_in in BUILT_IN}
@@ -25,18 +30,25 @@ class Registry:
 
     @property
     def names(self) -> list[str]:
-        return sorted([*self._tools, "save_record"])
+        return sorted([*self._tools, *MADE])
 
     def select(
-        self, names: Sequence[str], *, record: Mapping[str, Any] | None = None
+        self,
+        names: Sequence[str],
+        *,
+        record: Mapping[str, Any] | None = None,
+        hosts: Sequence[Host] = (),
     ) -> list[Tool]:
-        """The named tools, in that order; `record` is the schema of what `save_record` keeps."""
+        """The named tools, in that order; `record` is the schema of what `save_record` keeps,
+        `hosts` are those that `fetch` may reach."""
         chosen = []
         for name in names:
             if name == "save_record":
                 if record is None:
                     raise ToolDefinitionError("save_record needs a record schema")
                 chosen.append(save_record(record))
+            elif name == "fetch":
+                chosen.append(fetch(Fetcher(hosts)))
             elif name in self._tools:
                 chosen.append(self._tools[name])
             else:

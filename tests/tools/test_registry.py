@@ -7,6 +7,7 @@ from gesso.tools import Registry, ToolDefinitionError, UnknownToolError, tool
 
 BUILT_IN = [
     "edit_file",
+    "fetch",
     "list_files",
     "read_file",
     "read_lines",
@@ -26,9 +27,7 @@ def test_the_registry_selects_in_order_and_names_what_it_knows() -> None:
     registry = Registry([shout])
     assert registry.names == sorted([*BUILT_IN, "shout"])
     assert [t.name for t in registry.select(["shout", "read_file"])] == ["shout", "read_file"]
-    with pytest.raises(
-        UnknownToolError, match="unknown tool fly; known are edit_file, list_files, "
-    ):
+    with pytest.raises(UnknownToolError, match="unknown tool fly; known are edit_file, fetch, "):
         registry.select(["fly"])
     with pytest.raises(ToolDefinitionError, match="save_record needs a record schema"):
         registry.select(["save_record"])
