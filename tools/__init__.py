@@ -4,6 +4,7 @@ from .errors import (
     ArgumentError,
     FetchError,
     RuleError,
+    SandboxError,
     ToolDefinitionError,
     ToolError,
     ToolFailedError,
@@ -13,6 +14,7 @@ from .errors import (
 from .fetch import Fetcher, Host
 from .permissions import Call, Decision, Rule, Rules, decide
 from .registry import Registry
+from .sandbox import Sandbox
 from .tool import Context, Kind, Tool, tool
 from .workspace import Workspace
 
@@ -29,6 +31,8 @@ __all__ = [
     "Rule",
     "RuleError",
     "Rules",
+    "Sandbox",
+    "SandboxError",
     "Tool",
     "ToolDefinitionError",
     "ToolError",

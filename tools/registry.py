@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .commands import python, shell
 from .errors import ToolDefinitionError, UnknownToolError
 from .fetch import Fetcher, Host, fetch
 from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
 from .records import save_record
+from .sandbox import Sandbox
 from .tool import Tool
 
 BUILT_IN = (read_file, read_lines, write_file, edit_file, list_files, search_files)
 
 
-MADE = ("save_record", "fetch")
+MADE = ("save_record", "fetch", "shell", "python")
 
 
 class Registry:
     """The built-in tools and those given. Those that depend on what an agent's file says are made
-    for each agent: `save_record` from its schema, `fetch` for its hosts."""
+    for each agent: `save_record` from its schema, `fetch` for its hosts, `shell`
+    and `python` for its sandbox."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools = {built_in.name: built_in for built_in in BUILT_IN}
@@ -38,9 +41,10 @@ class Registry:
         *,
         record: Mapping[str, Any] | None = None,
         hosts: Sequence[Host] = (),
+        sandbox: Sandbox = "bubblewrap",
     ) -> list[Tool]:
         """The named tools, in that order; `record` is the schema of what `save_record` keeps,
-        `hosts` are those that `fetch` may reach."""
+        `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run."""
         chosen = []
         for name in names:
             if name == "save_record":
@@ -49,6 +53,10 @@ class Registry:
                 chosen.append(save_record(record))
             elif name == "fetch":
                 chosen.append(fetch(Fetcher(hosts)))
+            elif name == "shell":
+                chosen.append(shell(sandbox))
+            elif name == "python":
+                chosen.append(python(sandbox))
             elif name in self._tools:
                 chosen.append(self._tools[name])
             else:

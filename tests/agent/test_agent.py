@@ -102,6 +102,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
             ":3: permissions.refuse: unknown field; known are allow, ask, deny, tainted",
         ),
         ("---\nname: a\nhosts: [a.org, '*']\n---\nGo.", ":3: hosts.1: String should match pattern"),
+        ("---\nname: a\nsandbox: off\n---\nGo.", ":3: sandbox: Input should be 'bubblewrap' or 'n"),
         ("---\nname: a\ninstructions: b\n---\nGo.", ":3: instructions: belong below"),
     ],
 )

@@ -193,7 +193,7 @@ def test_a_url_that_is_no_page(server: Server, url: str, line: str) -> None:
 def test_a_listed_host_that_leads_inside_is_refused(server: Server, host: str) -> None:
     """Through the system's own resolver, which reads all these forms."""
     inside = Fetcher([f"{host}:{server.port}"], seconds=5.0)
-    with pytest.raises(FetchError, match="is no public address|cannot be resolved|Invalid IPv4"):
+    with pytest.raises(FetchError, match=r"is no public address|cannot be resolved|Invalid IPv4"):
         asyncio.run(inside.fetch(f"http://{host}:{server.port}/"))
     assert server.asked == []
 

@@ -9,10 +9,12 @@ BUILT_IN = [
     "edit_file",
     "fetch",
     "list_files",
+    "python",
     "read_file",
     "read_lines",
     "save_record",
     "search_files",
+    "shell",
     "write_file",
 ]
 

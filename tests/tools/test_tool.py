@@ -171,6 +171,8 @@ def test_the_room_exports_these_names() -> None:
         "Rule",
         "RuleError",
         "Rules",
+        "Sandbox",
+        "SandboxError",
         "Tool",
         "ToolDefinitionError",
         "ToolError",
