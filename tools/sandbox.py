@@ -117,9 +117,11 @@ def bubblewrap(
         line += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     line += ["--proc", "/proc", "--dev", "/dev"]
     line += ["--bind", str(scratch), "/tmp", "--bind", str(scratch), "/dev/shm"]
-    for folder in dict.fromkeys(pythons):
-        if not folder.is_relative_to("/usr"):
-            line += ["--ro-bind", str(folder), str(folder)]
+    outside = [python for python in dict.fromkeys(pythons) if not python.is_relative_to("/usr")]
+    inside = [python for python in outside if python.is_relative_to(root)]
+    for python in outside:
+        if python not in inside:
+            line += ["--ro-bind", str(python), str(python)]
     line += ["--bind", str(root), str(root)]
     agents = root / READ_ONLY
     # a command that could make the folder could give itself permissions
@@ -127,7 +129,10 @@ def bubblewrap(
     for path in hidden:
         covered = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
         line += [*covered, str(path)]
-    return [*line, "--remount-ro", "/", "--chdir", str(root), "--", *command]
+    for python in inside:  # an environment is often hidden
+        line += ["--ro-bind", str(python), str(python)]
+    line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(root)]
+    return [*line, "--", *command]
 
 
 def _bubblewrap_program() -> str:

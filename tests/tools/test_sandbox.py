@@ -216,7 +216,7 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
         root=root,
         scratch=tmp_path / "scratch",
         hidden=[root / ".env", root / ".gesso"],
-        pythons=[Path("/usr"), Path("/opt/python"), Path("/opt/python")],
+        pythons=[Path("/usr"), Path("/opt/python"), root / ".venv"],
     )
     assert line[0] == "/usr/bin/bwrap"
     assert line[line.index("--") + 1 :] == ["/bin/sh", "-c", "echo; rm -rf /"]
@@ -230,14 +230,14 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     writable = [options[n + 2] for n, option in enumerate(options) if option == "--bind"]
     assert writable == ["/tmp", "/dev/shm", str(root)]
     readable = [options[n + 1] for n, option in enumerate(options) if option == "--ro-bind"]
-    assert readable == ["/opt/python", f"{root}/agents", "/dev/null"]
+    assert readable == ["/opt/python", f"{root}/agents", "/dev/null", f"{root}/.venv"]
     for cover in (
         f"--ro-bind {root}/agents {root}/agents",
         f"--tmpfs {root}/.gesso",
         f"--ro-bind /dev/null {root}/.env",
     ):
         assert text.index(f"--bind {root} {root}") < text.index(cover)
-    assert text.endswith(f"--remount-ro / --chdir {root}")
+    assert text.endswith(f"--remount-ro /dev --remount-ro / --chdir {root}")
     assert "--share-net" not in options
     assert "--dev-bind" not in options
 
@@ -253,14 +253,14 @@ def test_without_a_folder_of_agents_none_can_be_made(tmp_path: Path) -> None:
     [
         "echo x > /usr/x",
         "echo x > /x",
-        "echo x > ../x",
+        "echo x > /dev/x",
+        "echo x > ../x; false",
         "echo x > agents/clerk.md",
         "cat ../secret.txt",
         "cat link",
         "cat .env | grep .",
         "cat .gesso/store.db",
         "cat /etc/shadow",
-        "ls /root /home | grep .",
         "cat /proc/*/environ | tr '\\0' '\\n' | grep API_KEY",
         "mount -t tmpfs none /usr",
         "unshare -r true",
@@ -283,6 +283,7 @@ def test_no_way_leads_out_of_bubblewrap(
     assert outcome.code not in (0, None)
     assert "secret\n" not in outcome.output
     assert os.listdir(root / "agents") == []
+    assert not (root.parent / "x").exists()
 
 
 @needs_bubblewrap
