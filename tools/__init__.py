@@ -3,6 +3,7 @@
 from .errors import (
     ArgumentError,
     FetchError,
+    QueryError,
     RuleError,
     SandboxError,
     ToolDefinitionError,
@@ -27,6 +28,7 @@ __all__ = [
     "Fetcher",
     "Host",
     "Kind",
+    "QueryError",
     "Registry",
     "Rule",
     "RuleError",

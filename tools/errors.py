@@ -7,6 +7,7 @@ ToolError
 ├── RuleError             a permission rule cannot be read, or is about nothing the agent has
 ├── WorkspaceError        a path leads out of the workspace, or to nothing readable in it
 ├── FetchError            a page cannot be fetched, or must not be
+├── QueryError            a SQLite file cannot answer a query, or must not
 ├── SandboxError          a command must not run here, or cannot
 └── ToolFailedError       the tool's own code raised something
 """
@@ -38,6 +39,10 @@ class WorkspaceError(ToolError):
 
 class FetchError(ToolError):
     """A page cannot be fetched, or must not be: its host, its address, its size, its time."""
+
+
+class QueryError(ToolError):
+    """A SQLite file cannot answer a query, or must not."""
 
 
 class SandboxError(ToolError):

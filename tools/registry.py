@@ -11,9 +11,10 @@ from .fetch import Fetcher, Host, fetch
 from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
 from .records import save_record
 from .sandbox import Sandbox
+from .sql import query
 from .tool import Tool
 
-BUILT_IN = (read_file, read_lines, write_file, edit_file, list_files, search_files)
+BUILT_IN = (read_file, read_lines, write_file, edit_file, list_files, search_files, query)
 
 
 MADE = ("save_record", "fetch", "shell", "python")

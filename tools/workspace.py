@@ -65,6 +65,14 @@ class Workspace:
             with self._folder(self.name(target.parent).split("/")) as folder:
                 return read_at(folder, target.name, path, limit)
 
+    def regular(self, path: str) -> Path:
+        """Where a regular file lies, for libraries that open files themselves."""
+        target = self.resolve(path)
+        with self._complaints(path):
+            if not stat.S_ISREG(target.lstat().st_mode):
+                raise WorkspaceError(f"{path}: is no regular file")
+        return target
+
     def write(self, path: str, text: str) -> None:
         """Make or replace a file as a whole: who reads meanwhile sees the old or the new text."""
         parts = self._parts(path)

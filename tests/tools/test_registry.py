@@ -10,6 +10,7 @@ BUILT_IN = [
     "fetch",
     "list_files",
     "python",
+    "query",
     "read_file",
     "read_lines",
     "save_record",

@@ -167,6 +167,7 @@ def test_the_room_exports_these_names() -> None:
         "Fetcher",
         "Host",
         "Kind",
+        "QueryError",
         "Registry",
         "Rule",
         "RuleError",
