@@ -28,7 +28,7 @@ from typing import Annotated, Any
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..tools import Host, Rules, Sandbox
+from ..tools import Host, Rules, Sandbox, SecretName
 from .frontmatter import FrontMatter, read
 
 
@@ -59,7 +59,8 @@ class Agent(_Part):
     """`record` is the schema of each property of what `save_record` keeps; all are required.
 
     Without `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
-    may reach, `sandbox` is where `shell` and `python` run.
+    may reach, `sandbox` is where `shell` and `python` run, `secrets` are
+    the names of those that tools may use.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
@@ -69,6 +70,7 @@ class Agent(_Part):
     permissions: Rules | None = None
     hosts: Annotated[tuple[Host, ...], Field(strict=False)] = ()
     sandbox: Sandbox = "bubblewrap"
+    secrets: Annotated[tuple[SecretName, ...], Field(strict=False)] = ()
     record: Mapping[str, Any] | None = Field(default=None, min_length=1)
     budget: Budget = Budget()
     model: str = "sketch"

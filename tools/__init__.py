@@ -6,6 +6,7 @@ from .errors import (
     QueryError,
     RuleError,
     SandboxError,
+    SecretError,
     ToolDefinitionError,
     ToolError,
     ToolFailedError,
@@ -14,8 +15,10 @@ from .errors import (
 )
 from .fetch import Fetcher, Host
 from .permissions import Call, Decision, Rule, Rules, decide
+from .redactor import Redactor
 from .registry import Registry
 from .sandbox import Sandbox
+from .secret import SecretName, Secrets, read_secrets
 from .tool import Context, Kind, Tool, tool
 from .workspace import Workspace
 
@@ -29,12 +32,16 @@ __all__ = [
     "Host",
     "Kind",
     "QueryError",
+    "Redactor",
     "Registry",
     "Rule",
     "RuleError",
     "Rules",
     "Sandbox",
     "SandboxError",
+    "SecretError",
+    "SecretName",
+    "Secrets",
     "Tool",
     "ToolDefinitionError",
     "ToolError",
@@ -43,5 +50,6 @@ __all__ = [
     "Workspace",
     "WorkspaceError",
     "decide",
+    "read_secrets",
     "tool",
 ]

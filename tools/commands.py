@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -25,7 +26,7 @@ def shell(sandbox: Sandbox) -> Tool:
         context: Context,
     ) -> str:
         """Run a command line in the workspace."""
-        return run(["/bin/sh", "-c", command], context.workspace, sandbox).text
+        return _run(["/bin/sh", "-c", command], sandbox, context)
 
     return shell
 
@@ -39,6 +40,10 @@ def python(sandbox: Sandbox) -> Tool:
         context: Context,
     ) -> str:
         """Run a Python program in the workspace and read what it prints."""
-        return run([sys.executable, "-I", "-c", program], context.workspace, sandbox).text
+        return _run([sys.executable, "-I", "-c", program], sandbox, context)
 
     return python
+
+
+def _run(command: Sequence[str], sandbox: Sandbox, context: Context) -> str:
+    return run(command, context.workspace, sandbox, blank=context.secrets.redactor.blank).text

@@ -9,6 +9,7 @@ ToolError
 ├── FetchError            a page cannot be fetched, or must not be
 ├── QueryError            a SQLite file cannot answer a query, or must not
 ├── SandboxError          a command must not run here, or cannot
+├── SecretError           a secret is missing, too short, or lies where others can read it
 └── ToolFailedError       the tool's own code raised something
 """
 
@@ -47,6 +48,10 @@ class QueryError(ToolError):
 
 class SandboxError(ToolError):
     """A command must not run here, or cannot: no bubblewrap, no Linux, no such program."""
+
+
+class SecretError(ToolError):
+    """A secret is missing, too short to be blanked, or lies where others can read it."""
 
 
 class ToolFailedError(ToolError):

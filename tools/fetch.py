@@ -21,9 +21,8 @@ from pydantic import Field
 
 from .address import is_public
 from .errors import FetchError
-from .output import cut
 from .page import to_markdown
-from .tool import Kind, Tool, tool
+from .tool import Context, Kind, Tool, tool
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Gives the addresses of a host, for a port."""
@@ -160,9 +159,10 @@ def fetch(fetcher: Fetcher) -> Tool:
     @tool(sends=True, idempotent=True)
     async def fetch(
         url: Annotated[str, Kind.URL, Field(description="Address of the page")],
+        context: Context,
     ) -> str:
         """Fetch a web page as Markdown."""
-        return cut(await fetcher.fetch(url))
+        return context.cut(await fetcher.fetch(url))
 
     return fetch
 

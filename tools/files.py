@@ -9,7 +9,7 @@ import regex
 from pydantic import Field
 
 from .errors import ArgumentError, WorkspaceError
-from .output import OUTPUT_LIMIT, cut
+from .output import OUTPUT_LIMIT
 from .tool import Context, Kind, tool
 from .workspace import read_at
 
@@ -34,8 +34,8 @@ def read_file(path: FilePath, context: Context) -> str:
     # a character takes at most four bytes
     read = context.workspace.read(path, limit=4 * OUTPUT_LIMIT)
     if read.whole:
-        return cut(read.text)
-    shown = read.text[:OUTPUT_LIMIT]
+        return context.cut(read.text)
+    shown = context.secrets.redactor.blank(read.text)[:OUTPUT_LIMIT]
     return f"{shown}\n[cut: {len(shown):,} characters of a file of {read.size:,} bytes are shown]"
 
 
@@ -50,7 +50,7 @@ def read_lines(
     lines = _whole(path, context).splitlines()
     chosen = enumerate(lines[first - 1 : last], first)
     shown = "\n".join(f"{number}: {line}" for number, line in chosen)
-    return cut(shown) if shown else f"[{path} has {len(lines):,} lines]"
+    return context.cut(shown) if shown else f"[{path} has {len(lines):,} lines]"
 
 
 @tool(idempotent=True)
@@ -83,7 +83,7 @@ def edit_file(
 @tool(idempotent=True)
 def list_files(folder: FolderPath, context: Context) -> str:
     """List the files of a folder."""
-    return cut("\n".join(context.workspace.list(folder)))
+    return context.cut("\n".join(context.workspace.list(folder)))
 
 
 @tool(idempotent=True)
@@ -117,14 +117,14 @@ def search_files(
                 if left <= 0:
                     raise TimeoutError
                 if wanted.search(line, timeout=left):
-                    found.append(f"{path}:{number}: {cut(line.strip(), LINE_LIMIT)}")
+                    found.append(f"{path}:{number}: {context.cut(line.strip(), LINE_LIMIT)}")
             if len(found) >= MATCHES:
                 found = found[:MATCHES]
                 end = f"[cut: the first {MATCHES} lines are shown]"
                 break
     except TimeoutError:
         end = f"[stopped after {SEARCH_SECONDS:g} seconds: look for something simpler]"
-    return cut("\n".join([*found, end] if end else found) or "[nothing found]")
+    return context.cut("\n".join([*found, end] if end else found) or "[nothing found]")
 
 
 def _whole(path: str, context: Context) -> str:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,7 +40,7 @@ GRACE = 15.0
 @dataclass(frozen=True)
 class Limits:
     """`memory` (resident, of all processes together) and `file_size` are in bytes, `output` is what
-    is kept of the output, in bytes; `processes` counts threads."""
+    is shown of the output, in characters; `processes` counts threads."""
 
     seconds: float = 60.0
     cpu_seconds: int = 60
@@ -70,9 +70,17 @@ class Outcome:
 
 
 def run(
-    command: Sequence[str], workspace: Workspace, sandbox: Sandbox, limits: Limits | None = None
+    command: Sequence[str],
+    workspace: Workspace,
+    sandbox: Sandbox,
+    limits: Limits | None = None,
+    *,
+    blank: Callable[[str], str] = str,
 ) -> Outcome:
-    """Run a command in the workspace. Raises `SandboxError` where it must not or cannot."""
+    """Run a command in the workspace. Raises `SandboxError` where it must not or cannot.
+
+    `blank` takes the secrets out of the output, before its middle is cut out.
+    """
     limits = limits or Limits()
     if not sys.platform.startswith("linux"):
         raise SandboxError("commands run on Linux alone")
@@ -90,7 +98,7 @@ def run(
                 pythons=[Path(sys.base_prefix), Path(sys.prefix)],
             )
         environment = {"PATH": PROGRAMS, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8"}
-        return _supervise(command, workspace.root, environment, limits)
+        return _supervise(command, workspace.root, environment, limits, blank)
 
 
 def bubblewrap(
@@ -150,7 +158,11 @@ def _hidden(root: Path) -> list[Path]:
 
 
 def _supervise(
-    command: Sequence[str], folder: Path, environment: dict[str, str], limits: Limits
+    command: Sequence[str],
+    folder: Path,
+    environment: dict[str, str],
+    limits: Limits,
+    blank: Callable[[str], str],
 ) -> Outcome:
     specification = {
         "command": list(command),
@@ -173,7 +185,7 @@ def _supervise(
     except OSError as error:
         raise SandboxError(f"the command cannot be run: {error.strerror or error}") from None
     try:
-        output, flooded = _gather(process, limits)
+        output, flooded = _gather(process, limits, blank)
         assert process.stdin is not None
         process.stdin.close()
         assert process.stderr is not None
@@ -200,11 +212,14 @@ def _supervise(
     return Outcome(output, None if stopped else ended["code"], stopped)
 
 
-def _gather(process: subprocess.Popen[bytes], limits: Limits) -> tuple[str, bool]:
+def _gather(
+    process: subprocess.Popen[bytes], limits: Limits, blank: Callable[[str], str]
+) -> tuple[str, bool]:
     """The output, without its middle where it is long, and whether it was a flood."""
     assert process.stdout is not None
     assert process.stdin is not None
-    half = limits.output // 2
+    # twice what is shown: a secret may lie across the edge
+    kept, half = limits.output, limits.output // 2
     head, tail, size = bytearray(), bytearray(), 0
     deadline = time.monotonic() + limits.seconds + GRACE
     with selectors.DefaultSelector() as selector:
@@ -216,12 +231,18 @@ def _gather(process: subprocess.Popen[bytes], limits: Limits) -> tuple[str, bool
             if not piece:
                 break
             size += len(piece)
-            taken = min(len(piece), half - len(head))
+            taken = min(len(piece), kept - len(head))
             head += piece[:taken]
-            tail = (tail + piece[taken:])[-half:]
+            tail = (tail + piece[taken:])[-kept:]
             if size > FLOOD:
                 process.stdin.close()
-    left_out = size - len(head) - len(tail)
-    between = f"\n[cut: {left_out:,} bytes are left out here]\n".encode() if left_out else b""
-    text = (bytes(head) + between + bytes(tail)).decode(errors="replace")
+    if size == len(head) + len(tail):
+        text = blank((head + tail).decode(errors="replace"))
+        first, last = text[:half], text[-half:]
+        if len(text) <= limits.output:
+            return text.rstrip("\n"), False
+    else:
+        first = blank(head.decode(errors="replace"))[:half]
+        last = blank(tail.decode(errors="replace"))[-half:]
+    text = f"{first}\n[cut: the middle of {size:,} bytes is left out here]\n{last}"
     return text.rstrip("\n"), size > FLOOD

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from .errors import QueryError
-from .output import OUTPUT_LIMIT, cut
+from .output import OUTPUT_LIMIT
 from .tool import Context, Kind, tool
 
 SECONDS = 10.0
@@ -50,20 +50,20 @@ def query(
             base.set_authorizer(_authorize)
             base.set_progress_handler(lambda: time.monotonic() > deadline, 1000)
             base.text_factory = lambda value: value.decode(errors="replace")
-            return _answer(base.execute(sql))
+            return _answer(base.execute(sql), context)
     except (sqlite3.Error, sqlite3.Warning) as error:
         if time.monotonic() > deadline:
             raise QueryError(f"{path}: not answered within {SECONDS:g} seconds") from None
         raise QueryError(f"{path}: {error}") from None
 
 
-def _answer(cursor: sqlite3.Cursor) -> dict[str, Any]:
+def _answer(cursor: sqlite3.Cursor, context: Context) -> dict[str, Any]:
     """The columns and rows; `cut` says what was left out."""
     columns = [column[0] for column in cursor.description or ()]
     rows: list[list[Any]] = []
     size = 0
     for row in cursor:
-        shown = [_cell(value) for value in row]
+        shown = [_cell(value, context) for value in row]
         size += sum(len(str(value)) for value in shown)
         if len(rows) == ROWS or size > OUTPUT_LIMIT:
             return {
@@ -75,10 +75,10 @@ def _answer(cursor: sqlite3.Cursor) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, context: Context) -> Any:
     if isinstance(value, bytes):
         return f"[{len(value):,} bytes]"
-    return cut(value, CELL_LIMIT) if isinstance(value, str) else value
+    return context.cut(value, CELL_LIMIT) if isinstance(value, str) else value
 
 
 def _authorize(

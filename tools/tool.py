@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import json
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,12 @@ from pydantic_core import to_jsonable_python
 
 from ..memory import Store, StoreError
 from .errors import ArgumentError, ToolDefinitionError, ToolError, ToolFailedError
+from .output import OUTPUT_LIMIT, cut
+from .secret import Secrets
 from .workspace import Workspace
+
+CALL_LIMIT = OUTPUT_LIMIT + OUTPUT_LIMIT // 10
+"""Characters of any tool's result: those that cut themselves may add a word about it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Context:
     """What a call may know of the run it belongs to.
 
     `key` names this one call and is the same when a killed call runs again: a tool with side
-    effects uses it to do them once. `source` is the document that the run is about.
+    effects uses it to do them once. `source` is the document that the run is about. `secrets` are
+    those that the agent's file names.
     """
 
     workspace: Workspace
@@ -44,6 +51,11 @@ class Context:
     agent: str
     key: str
     source: str | None = None
+    secrets: Secrets = field(default_factory=Secrets)
+
+    def cut(self, text: str, limit: int = OUTPUT_LIMIT) -> str:
+        """The text without secrets, and then no longer than the limit: no part of one is left."""
+        return cut(self.secrets.redactor.blank(text), limit)
 
 
 class Kind(Enum):
@@ -73,17 +85,29 @@ class Tool:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def call(self, arguments: Mapping[str, Any], context: Context) -> Any:
-        """The result as a string or other JSON value. Raises `ToolError`, or `StoreError`."""
+        """The result as a string or other JSON value, without secrets and cut to a limit.
+
+        Raises `ToolError`, or `StoreError`.
+        """
+        blank = context.secrets.redactor.blank
         try:
             result = self.run(arguments, context)
             if inspect.iscoroutine(result):
                 result = _wait_for(result)
-            result = to_jsonable_python(result)
-        except (ToolError, StoreError):
+            result = blank(to_jsonable_python(result))
+        except StoreError:
             raise
+        except ToolError as error:
+            if blank(str(error)) == str(error):
+                raise
+            raise ToolFailedError(blank(str(error))) from None
         except Exception as error:
-            raise ToolFailedError(f"{self.name}: {type(error).__name__}: {error}") from error
-        return result
+            complaint = blank(f"{self.name}: {type(error).__name__}: {error}")
+            raise ToolFailedError(complaint) from error
+        if isinstance(result, str):
+            return cut(result, CALL_LIMIT)
+        text = json.dumps(result, ensure_ascii=False)
+        return result if len(text) <= CALL_LIMIT else cut(text)
 
 
 @overload

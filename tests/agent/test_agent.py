@@ -103,6 +103,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ),
         ("---\nname: a\nhosts: [a.org, '*']\n---\nGo.", ":3: hosts.1: String should match pattern"),
         ("---\nname: a\nsandbox: off\n---\nGo.", ":3: sandbox: Input should be 'bubblewrap' or 'n"),
+        ("---\nname: a\nsecrets: [A B]\n---\nGo.", ":3: secrets.0: String should match pattern"),
         ("---\nname: a\ninstructions: b\n---\nGo.", ":3: instructions: belong below"),
     ],
 )

@@ -125,7 +125,7 @@ def test_a_long_output_keeps_its_ends_and_says_so(workspace: Workspace) -> None:
     assert outcome.code == 0
     assert outcome.output.startswith("first\n1\n2\n")
     assert outcome.output.endswith("\n99999\n100000\nlast")
-    assert "\n[cut: 587,906 bytes are left out here]\n" in outcome.output
+    assert "\n[cut: the middle of 588,906 bytes is left out here]\n" in outcome.output
 
 
 def test_time_is_up_for_grandchildren_too(workspace: Workspace) -> None:
