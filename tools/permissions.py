@@ -221,15 +221,18 @@ def one_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("no plain http or https URL")
     host = parts.hostname.rstrip(".")
+    if not host.isascii():
+        raise ValueError("a host with letters that have another spelling")
     host = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}[parts.scheme]
     port = "" if parts.port in (None, default) else f":{parts.port}"
-    path = unquote(parts.path, errors="strict")
-    if ".." in path.split("/"):
+    segments = unquote(parts.path, errors="strict").split("/")
+    if ".." in segments:
         raise ValueError("a URL with ..")
-    return urlunsplit(
-        (parts.scheme, host + port, quote(path or "/", safe="/:@!$&'()*+,;=~"), parts.query, "")
-    )
+    kept = [segment for segment in segments[:-1] if segment not in ("", ".")]
+    last = segments[-1] if segments[-1] != "." else ""
+    path = quote("/".join(["", *kept, last]), safe="/:@!$&'()*+,;=~")
+    return urlunsplit((parts.scheme, host + port, path, parts.query, ""))
 
 
 SPELLINGS: Mapping[Kind, Callable[[str], str]] = {Kind.PATH: one_path, Kind.URL: one_url}

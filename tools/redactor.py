@@ -78,15 +78,15 @@ def _character(character: str) -> str:
     code = ord(character)
     spellings = [
         re.escape(character),
-        "".join(f"%(?:25)*(?i:{octet:02x})" for octet in octets),
-        "".join(rf"\\+x(?i:{octet:02x})" for octet in octets),
-        rf"\\+(?:x|u00)(?i:{code:02x})" if code < 256 else rf"\\+U(?i:{code:08x})",
-        "".join(rf"\\+u(?i:{units[n : n + 2].hex()})" for n in range(0, len(units), 2)),
+        "".join(f"%(?:25){{0,2}}(?i:{octet:02x})" for octet in octets),
+        "".join(rf"\\{{1,4}}x(?i:{octet:02x})" for octet in octets),
+        rf"\\{{1,4}}(?:x|u00)(?i:{code:02x})" if code < 256 else rf"\\{{1,4}}U(?i:{code:08x})",
+        "".join(rf"\\{{1,4}}u(?i:{units[n : n + 2].hex()})" for n in range(0, len(units), 2)),
         f"&#(?:0*{code}|[xX]0*(?i:{code:x}));",
     ]
     escaped = json.dumps(character)[1:-1]
     if escaped[0] == "\\" and escaped[1] != "u":
-        spellings.append(r"\\+" + re.escape(escaped[1:]))
+        spellings.append(r"\\{1,4}" + re.escape(escaped[1:]))
     named = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", " ": r"\+"}
     if character in named:
         spellings.append(named[character])

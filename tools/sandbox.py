@@ -184,18 +184,20 @@ def _supervise(
         )
     except OSError as error:
         raise SandboxError(f"the command cannot be run: {error.strerror or error}") from None
-    try:
-        output, flooded = _gather(process, limits, blank)
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.stderr is not None
-        report = process.stderr.read()
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        try:
+            output, flooded = _gather(process, limits, blank)
+            report = process.stderr.read()
+        finally:
+            process.stdin.close()  # the lifeline: whatever broke here, the command ends
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
     try:
         ended = json.loads(report)
     except ValueError:

@@ -159,7 +159,8 @@ def test_processor_time_and_file_size_are_limited(workspace: Workspace) -> None:
     assert (workspace.root / "big").stat().st_size <= 1_000_000
 
 
-def test_a_command_does_not_outlive_us(workspace: Workspace) -> None:
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_command_does_not_outlive_us(workspace: Workspace, blow: signal.Signals) -> None:
     seconds = f"6{os.getpid()}"
     program = (
         "import sys; from gesso.tools import Workspace; from gesso.tools.sandbox import run; "
@@ -167,13 +168,13 @@ def test_a_command_does_not_outlive_us(workspace: Workspace) -> None:
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-c", program, str(workspace.root)]
-    with subprocess.Popen(command, env=environment) as caller:
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as caller:
         deadline = time.monotonic() + 30
         sleeping = ["sleep", seconds]
         while not lives("\0".join(sleeping)) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert lives("\0".join(sleeping))
-        caller.kill()
+        caller.send_signal(blow)
     deadline = time.monotonic() + 5
     while lives("\0".join(sleeping)) and time.monotonic() < deadline:
         time.sleep(0.05)

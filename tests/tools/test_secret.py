@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import textwrap
+import time
 import urllib.parse
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,15 @@ def test_innocent_text_stays() -> None:
     text = "hunter2 hunter, sk-Zoe, aHVudGVy, 68756e746572 [secret OTHER]\n"
     assert REDACTOR.blank(text) == text
     assert Redactor({}).blank(text) == text
+
+
+def test_no_text_makes_blanking_slow() -> None:
+    many = {str(n): f"{n}secret-{n}-of-many" for n in range(20)}
+    redactor = Redactor({"PEM": PEM, "SAME": "aaaaaaaaaa", "SIGNS": "\\\\%%&&\\%&", **many})
+    begun = time.monotonic()
+    for text in ("\\", "%25", "a", "a\n", "&#0", "%", "\n", "A ", "0"):
+        redactor.blank(text * (30_000 // len(text)))
+    assert time.monotonic() - begun < 10
 
 
 def test_a_secret_within_another_is_no_leak() -> None:
