@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,9 +20,9 @@ from urllib.parse import urljoin
 import httpx
 from pydantic import Field
 
+from . import page
 from .address import is_public
 from .errors import FetchError
-from .page import to_markdown
 from .tool import Context, Kind, Tool, tool
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -150,7 +151,7 @@ class Fetcher:
             text = content.decode(response.encoding or "utf-8", errors="replace")
         except LookupError:
             text = content.decode("utf-8", errors="replace")
-        return to_markdown(text) if "html" in kind else text
+        return await _markdown(text) if "html" in kind else text
 
 
 def fetch(fetcher: Fetcher) -> Tool:
@@ -165,6 +166,23 @@ def fetch(fetcher: Fetcher) -> Tool:
         return context.cut(await fetcher.fetch(url))
 
     return fetch
+
+
+async def _markdown(html: str) -> str:
+    """The page as Markdown, by a process that ends with the fetch's time."""
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    parser = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", page.__file__), stdin=pipe, stdout=pipe, stderr=null
+    )
+    try:
+        markdown, _ = await parser.communicate(html.encode("utf-8", errors="replace"))
+    finally:
+        if parser.returncode is None:
+            parser.kill()
+            await parser.wait()
+    if parser.returncode:
+        raise FetchError("the page cannot be read as HTML")
+    return markdown.decode("utf-8")
 
 
 def _is_listed(host: str, listed: str) -> bool:

@@ -1,10 +1,15 @@
 """An HTML page as Markdown: by markitdown where it is installed, else the text with its headings,
-lists and links."""
+lists and links.
+
+Also a program of its own, which reads the page from its standard input: parsers take quadratic time
+over pages that mean harm, and a process can be stopped.
+"""
 
 from __future__ import annotations
 
 import io
 import re
+import sys
 from html.parser import HTMLParser
 
 UNSEEN = {"script", "style", "noscript", "template", "svg"}
@@ -69,3 +74,8 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self.unseen:
             self.text.append(data.replace("\v", " "))
+
+
+if __name__ == "__main__":
+    page = sys.stdin.buffer.read().decode("utf-8")
+    sys.stdout.buffer.write(to_markdown(page).encode("utf-8", errors="replace"))

@@ -40,6 +40,9 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/bomb":
             self._head("text/plain", "gzip")
             self.wfile.write(gzip.compress(bytes(10_000_000)))
+        elif path == "/thicket":
+            self._head("text/html")
+            self.wfile.write(b"<!--" * 500_000)
         elif path == "/image":
             self._head("image/png")
         elif path == "/gone":
@@ -267,6 +270,13 @@ def test_a_page_that_is_too_much(server: Server, path: str, line: str) -> None:
     assert time.monotonic() - begun < 5
     if path in ("endless", "slow", "slow-head"):
         assert server.hung_up.wait(5)
+
+
+def test_a_page_that_is_slow_to_parse_is_left(server: Server) -> None:
+    begun = time.monotonic()
+    with pytest.raises(FetchError, match=r"not done within 1 seconds"):
+        get(server, "http://a.test:PORT/thicket", seconds=1)
+    assert time.monotonic() - begun < 8
 
 
 def test_a_resolver_that_hangs_is_left(server: Server) -> None:
