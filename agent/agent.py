@@ -7,6 +7,7 @@ triggers:
   - folder: inbox
     pattern: "*.txt"
 tools: [read_file, save_record]
+permissions: {allow: ["read_file(inbox/*)", save_record]}
 record:
   company: {type: string, description: Company}
   total: {type: number, description: Total}
@@ -22,11 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..tools import Host, Rules, Sandbox, SecretName
 from .frontmatter import FrontMatter, read
 
 
@@ -54,12 +56,21 @@ class Budget(_Part):
 
 
 class Agent(_Part):
-    """`record` is the schema of each property of what `save_record` keeps; all are required."""
+    """`record` is the schema of each property of what `save_record` keeps; all are required.
+
+    Without `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
+    may reach, `sandbox` is where `shell` and `python` run, `secrets` are
+    the names of those that tools may use.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     description: str = ""
     triggers: Sequence[FolderTrigger] = ()
     tools: Sequence[str] = ()
+    permissions: Rules | None = None
+    hosts: Annotated[tuple[Host, ...], Field(strict=False)] = ()
+    sandbox: Sandbox = "bubblewrap"
+    secrets: Annotated[tuple[SecretName, ...], Field(strict=False)] = ()
     record: Mapping[str, Any] | None = Field(default=None, min_length=1)
     budget: Budget = Budget()
     model: str = "sketch"
@@ -77,6 +88,10 @@ class Agent(_Part):
             "required": list(self.record),
             "additionalProperties": False,
         }
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(allow=tuple(self.tools)) if self.permissions is None else self.permissions
 
     @classmethod
     def load(cls, path: str | Path) -> Agent:
@@ -118,7 +133,9 @@ def _complaint(front: FrontMatter, error: ValidationError) -> Exception:
     first = error.errors()[0]
     location, what = first["loc"], first["msg"]
     if first["type"] == "extra_forbidden":
-        model = {"triggers": FolderTrigger, "budget": Budget}.get(str(location[0]), Agent)
+        model = {"triggers": FolderTrigger, "budget": Budget, "permissions": Rules}.get(
+            str(location[0]), Agent
+        )
         known = [name for name in model.model_fields if name != "instructions"]
         what = f"unknown field; known are {', '.join(known)}"
     elif first["type"] == "missing":

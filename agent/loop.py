@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -30,9 +32,19 @@ from ..engine import (
     Usage,
 )
 from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreError, StoreLockedError
-from ..tools import Context, Registry, Tool, ToolError, Workspace
+from ..tools import (
+    Call,
+    Context,
+    Registry,
+    Tool,
+    ToolError,
+    Workspace,
+    decide,
+    read_secrets,
+)
 from .agent import Agent
 from .durable import Journal
+from .prompt import with_blocks
 
 log = logging.getLogger("gesso")
 
@@ -67,11 +79,13 @@ class Loop:
         store: Store,
         registry: Registry,
         workspace: Workspace,
+        secrets: Path,
     ) -> None:
         self._engine = engine
         self._store = store
         self._registry = registry
         self._workspace = workspace
+        self._secrets = secrets
         self._generating = threading.Lock()  # one canvas at a time
 
     def run(self, journal: Journal, run: str, job: Job) -> RunState:
@@ -98,10 +112,11 @@ class Loop:
     ) -> dict[str, Any]:
         """The step of one generation. An error of the engine is a result too, with its usage where
         it took any."""
+        blocks = self._store.memory.blocks.of(job.agent.name)
         try:
             engine = self._engine(job.model)
             request = Request(
-                messages=messages,
+                messages=with_blocks(messages, blocks, job.agent.tools),
                 tools=[declaration(tool) for tool in self.tools(job.agent)],
                 tool_choice=job.agent.tool_choice if job.agent.tools else "auto",
                 thinking=job.agent.thinking,
@@ -127,13 +142,25 @@ class Loop:
             **_metered(engine, result.usage),
         }
 
-    def call(self, job: Job, call: ToolCall, context: Context) -> dict[str, Any]:
-        """The step of one tool call. What the tool refuses is told to the model."""
+    def call(self, job: Job, call: ToolCall, context: Context, tainted: bool) -> dict[str, Any]:
+        """The step of one tool call. What the permissions or the tool refuse is told to the model;
+        what a person would have to approve is not carried out."""
         start = time.monotonic()
         try:
             tools = {tool.name: tool for tool in self.tools(job.agent)}
             if call.name not in tools:
                 raise ToolError(f"no tool is called {call.name}")
+            asked = Call(tools[call.name], call.arguments)
+            decision = decide(asked, job.agent.rules, tainted)
+            if decision.verdict == "ask":
+                waits = f"{asked.text} waits for approval: {decision.reason}"
+                return {"ok": False, "waits": waits, "seconds": _since(start)}
+            if decision.verdict == "deny":
+                raise ToolError(f"not permitted: {decision.reason}")
+            secrets = read_secrets(
+                job.agent.secrets, environment=os.environ, file=self._secrets
+            )  # as they are now, and never part of what a step keeps
+            context = replace(context, secrets=secrets)
             result = tools[call.name].call(call.arguments, context)
         except ToolError as error:
             return {"ok": False, "content": f"error: {error}", "seconds": _since(start)}
@@ -143,7 +170,9 @@ class Loop:
         return {"ok": True, "content": content, "seconds": _since(start)}
 
     def tools(self, agent: Agent) -> list[Tool]:
-        return self._registry.select(agent.tools, record=agent.record_schema)
+        return self._registry.select(
+            agent.tools, record=agent.record_schema, hosts=agent.hosts, sandbox=agent.sandbox
+        )
 
     def context(self, run: str, job: Job, key: str, source: str | None) -> Context:
         return Context(self._workspace, self._store, run, job.agent.name, key, source)
@@ -227,10 +256,15 @@ class _Run:
         if name in self.succeeded:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
         context = self.loop.context(self.run, self.job, key, self.source)
-        answer = self.journal.step(f"tool {call.name}", self.loop.call, self.job, call, context)
+        tainted = any(message.role == "tool" for message in self.messages)
+        answer = self.journal.step(
+            f"tool {call.name}", self.loop.call, self.job, call, context, tainted
+        )
         self.seconds += answer["seconds"]
         if "fatal" in answer:
             raise Ended("failed", answer["fatal"])
+        if "waits" in answer:
+            raise Ended("stopped", answer["waits"])
         log.info("%s: %s: %s", self.run, name, "ok" if answer["ok"] else answer["content"])
         if answer["ok"]:
             self.succeeded.add(name)

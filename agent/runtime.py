@@ -64,6 +64,7 @@ class Runtime:
             store=self.store,
             registry=self._registry,
             workspace=self._workspace,
+            secrets=state / "secrets",
         )
         try:
             self._journal = Journal(state, self._carry_out, listen=listen)
@@ -96,6 +97,10 @@ class Runtime:
                 self._registry.select([name], record=agent.record_schema)
             except ToolError as error:
                 raise front.error(("tools", number), str(error)) from None
+        try:
+            agent.rules.check(self._loop.tools(agent))
+        except ToolError as error:
+            raise front.error(("permissions",), str(error)) from None
         for name, schema in (agent.record or {}).items():
             try:
                 json_schema(schema)

@@ -336,7 +336,12 @@ def _answer(engine: Engine, request: Request) -> Constraint | None:
     """What the turn is held to behind its thought."""
     if not request.tools:
         return request.constraint
-    return tools(request.tools, choice=request.tool_choice, form=engine.template.calls)
+    return tools(
+        request.tools,
+        choice=request.tool_choice,
+        most=request.most_calls,
+        form=engine.template.calls,
+    )
 
 
 @lru_cache(maxsize=64)

@@ -29,9 +29,10 @@ _PROBE = (
         tool_calls=(ToolCall("first", {"b": "x", "A": [1, True, None]}), ToolCall("second", {})),
     ),
 )
+_MARK = r"<\|[^<>\s]+>|<[a-z_]+\|>"  # what `SPELLS_CONTROL` keeps out of texts and strings
 _PROBE_CALLS = re.compile(
-    r"(?P<opening><[^<>\s]+>)call:first\{A:\[1,true,null\],b:(?P<quote><[^<>\s]+>)x(?P=quote)\}"
-    r"(?P<closing><[^<>\s]+>)(?P=opening)call:second\{\}(?P=closing)"
+    rf"(?P<opening>{_MARK})call:first\{{A:\[1,true,null\],b:(?P<quote>{_MARK})x(?P=quote)\}}"
+    rf"(?P<closing>{_MARK})(?P=opening)call:second\{{\}}(?P=closing)"
 )
 
 
@@ -92,7 +93,7 @@ class ChatTemplate:
             return CallForm(found["opening"], found["closing"], found["quote"])
         raise CheckpointError(
             f"{self._file}: this template does not write tool calls as"
-            " <…>call:NAME{key:value}<…>, the form of Gemma's: use this checkpoint without tools"
+            " <|…>call:NAME{key:value}<…|>, the form of Gemma's: use this checkpoint without tools"
         )
 
     @cached_property
@@ -108,7 +109,7 @@ class ChatTemplate:
             return None
         start = silent.removeprefix(bare)
         markers = list(MARKER.finditer(start))
-        if len(markers) < 2 or silent == thinking:
+        if len(markers) < 2 or silent == thinking or not re.fullmatch(_MARK, markers[-1][0]):
             return None
         opening, closing = markers[-2], markers[-1]
         begins = start[: opening.start()]

@@ -53,19 +53,20 @@ class Request:
     """One turn to be written.
 
     `tool_choice` is `"auto"` (text, calls, or calls behind a text), `"required"`, `"none"` or the
-    name of one tool. `constraint` holds the answer's text to a language; it is not mixed with
-    tools. With `thinking`, a model whose template has a channel for it thinks before it answers.
-    `seed` makes the turn repeatable; `max_tokens` bounds the answer (default: as many canvases
-    as the context holds).
+    name of one tool; a turn makes at most `most_calls` calls. `constraint` holds the answer's text
+    to a language; it is not mixed with tools. `seed` makes the turn repeatable; `max_tokens` bounds
+    the answer (default: as many canvases as the context holds). With `thinking`, a model whose
+    template has a channel for it thinks before it answers.
     """
 
     messages: Sequence[Message]
     tools: Sequence[ToolDeclaration] = ()
     tool_choice: str = "auto"
     constraint: Constraint | None = None
-    thinking: bool = False
     seed: int | None = None
     max_tokens: int | None = None
+    thinking: bool = False
+    most_calls: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,33 @@
 """The memory room: what outlives a run, in one SQLite store, and how it is searched."""
 
+from .blocks import Blocks
 from .database import use_wal
-from .errors import StoreError, StoreLockedError, StoreOpenError, StoreVersionError
+from .errors import (
+    BlockError,
+    FactError,
+    StoreError,
+    StoreLockedError,
+    StoreOpenError,
+    StoreVersionError,
+    TransferError,
+)
 from .memory import Memory
-from .rows import Fact, LedgerEntry, Record, Run, RunState, StoredMessage
+from .ranking import BM25, Ranking
+from .rows import Block, Fact, LedgerEntry, Record, Run, RunState, StoredMessage
 from .store import Store
+from .vectors import Embedding
 
 __all__ = [
+    "BM25",
+    "Block",
+    "BlockError",
+    "Blocks",
+    "Embedding",
     "Fact",
+    "FactError",
     "LedgerEntry",
     "Memory",
+    "Ranking",
     "Record",
     "Run",
     "RunState",
@@ -19,5 +37,6 @@ __all__ = [
     "StoreOpenError",
     "StoreVersionError",
     "StoredMessage",
+    "TransferError",
     "use_wal",
 ]

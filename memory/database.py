@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 
-from .errors import StoreError, StoreLockedError, StoreOpenError, StoreVersionError
+from .errors import StoreError, StoreLockedError, StoreOpenError, StoreVersionError, TransferError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -42,6 +42,7 @@ class Database:
             connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
 
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:
@@ -75,6 +76,29 @@ class Database:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+    def empty_log(self) -> None:
+        """Move the write-ahead log into the file and cut it to nothing, so that no older page is
+        left in it. Raises `StoreLockedError` while someone still reads from the log."""
+        with self._translated(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise self._error("busy")
+
+    def backup(self, path: Path) -> None:
+        """Copy the store as it stands into a new file, while others read and write.
+
+        The copy gets its name when it is whole. Raises `TransferError` where the file is there.
+        """
+        if path.exists():
+            raise TransferError(f"{path}: is there already; name a new file for the backup")
+        partial = path.with_name(f"{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        with self._translated(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("VACUUM INTO ?", (str(partial),))
+        partial.rename(path)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

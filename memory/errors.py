@@ -3,7 +3,10 @@
 StoreError
 ├── StoreOpenError      the file cannot be opened, or is not a gesso store
 ├── StoreVersionError   the store was written by a newer gesso than this one
-└── StoreLockedError    another process held the store's write lock for too long
+├── StoreLockedError    another process held the store's write lock for too long
+├── FactError           a fact that is not there, or that cannot be changed as was asked
+├── BlockError          a block that is not there, or that an edit would make too long
+└── TransferError       what should be imported is no export, or a backup's file is there already
 """
 
 
@@ -21,3 +24,15 @@ class StoreVersionError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another process held the store's write lock for longer than the busy timeout."""
+
+
+class FactError(StoreError):
+    """A fact that is not there, or another agent's, or that cannot be changed as was asked."""
+
+
+class BlockError(StoreError):
+    """A block that is not there, or an edit that does not fit it or makes it too long."""
+
+
+class TransferError(StoreError):
+    """What should be imported is no export of a memory, or a backup's file is there already."""

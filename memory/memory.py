@@ -1,47 +1,52 @@
 """What is remembered beyond one run: facts with their source and age, found by their words.
 
-Recall is SQLite's FTS5 over stemmed words, ranked by BM25. The words of a query are alternatives;
-words that say nothing are left out, because on questions they rank by noise.
+Nothing is overwritten. A newer fact supersedes an older one, which stays in the list with what
+superseded it; a forgotten one stays too, and its text goes only where erasing was asked for.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from . import recall as search
+from . import transfer, vectors
+from .blocks import Blocks
 from .database import Database
-from .rows import Fact
-from .tables import facts
+from .errors import FactError
+from .ranking import Ranking
+from .rows import Fact, fact_of
+from .tables import SHARED, facts
+from .tables import vectors as vector_rows
 
-# Too common in questions to tell one fact from another.
-STOP_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        a an and are as at be but by did do does for from had has have he her his how i if in is it
-        its me my of on or our she so that the their them they this to was we were what when where
-        which who whom whose why will with would you your
-        """,
-    )
-)
-
-_RECALL = text(
-    "SELECT facts.id, facts.text, facts.source, facts.at FROM facts_index "
-    "JOIN facts ON facts.id = facts_index.rowid "
-    "WHERE facts_index MATCH :words ORDER BY facts_index.rank, facts.at DESC LIMIT :k"
-)
+EMBEDDED_AT_ONCE = 64
 
 
 class Memory:
-    """Facts in a store (`sqlite:///…`, or the path of a file)."""
+    """The facts and blocks in a store: `sqlite:///…`, the path of a file, or one that is open.
 
-    def __init__(self, url: str | Path) -> None:
-        self._database = Database(url)
+    With an `embedding`, facts are also found by what they mean.
+
+    Wherever an `agent` may be named, leaving it out means: for `remember`, a fact that every agent
+    shares; elsewhere, everyone's facts. An agent sees its own and the shared ones.
+    """
+
+    def __init__(
+        self,
+        url: str | Path | Database,
+        *,
+        busy_timeout: float = 30.0,
+        embedding: vectors.Embedding | None = None,
+    ) -> None:
+        opened = isinstance(url, Database)
+        self._database = url if opened else Database(url, busy_timeout=busy_timeout)
+        self._embedding = embedding
+        self.blocks = Blocks(self._database)
 
     def __enter__(self) -> Memory:
         return self
@@ -52,25 +57,150 @@ class Memory:
     def close(self) -> None:
         self._database.close()
 
-    def remember(self, text: str, *, source: str, at: datetime) -> Fact:
-        """Keep a fact. The same words from the same source are one fact, as old as the first."""
+    def remember(
+        self,
+        text: str,
+        *,
+        source: str,
+        at: datetime,
+        agent: str | None = None,
+        episode: str | None = None,
+        supersedes: Iterable[int] = (),
+    ) -> Fact:
+        """Keep a fact, and let it supersede older ones.
+
+        The same words from the same source, in the same episode, are one fact, as old as the first.
+        Raises `FactError` where a fact to supersede is not there, is of another agent, is newer, or
+        was superseded by yet another one.
+        """
+        if not text.strip():
+            raise FactError("a fact needs a text")
         row = {"text": text, "source": source, "at": at.timestamp()}
-        where = (facts.c.text == text, facts.c.source == source)
+        row |= {"agent": agent or SHARED, "episode": episode or ""}
+        where = [facts.c[name] == row[name] for name in ("text", "source", "agent", "episode")]
         with self._database.write() as connection:
             connection.execute(insert(facts).values(**row).on_conflict_do_nothing())
-            return _fact(connection.execute(select(facts).where(*where)).one())
+            kept = connection.execute(select(facts).where(*where, search.current())).one()
+            for number in supersedes:
+                old = _known(connection, number, agent)
+                _check_successor(old, kept)
+                connection.execute(
+                    update(facts).where(facts.c.id == number).values(superseded_by=kept.id)
+                )
+            return fact_of(kept)
 
-    def recall(self, query: str, k: int) -> list[Fact]:
-        """The `k` facts that share the most telling words with `query`, best first."""
-        words = re.findall(r"\w+", query.lower())
-        telling = [word for word in words if word not in STOP_WORDS] or words
-        if not telling:
-            return []
-        match = " OR ".join(f'"{word}"' for word in dict.fromkeys(telling))
+    def recall(
+        self,
+        query: str,
+        k: int,
+        *,
+        agent: str | None = None,
+        at: datetime | None = None,
+        ranking: Ranking | None = None,
+    ) -> list[Fact]:
+        """The `k` current facts that tell most of `query`, best first, as seen at a time (now)."""
+        at, ranking = at or datetime.now(UTC), ranking or Ranking()
+        meaning = None
+        if self._embedding is not None and query.strip():
+            self._embed_new_facts(self._embedding)
+            meaning = (self._embedding.name, self._embedding.packed([query])[0])
         with self._database.read() as connection:
-            found = connection.execute(_RECALL, {"words": match, "k": k}).all()
-        return [_fact(row) for row in found]
+            return search.recall(
+                connection, query, k, agent=agent, at=at, ranking=ranking, meaning=meaning
+            )
+
+    def _embed_new_facts(self, embedding: vectors.Embedding) -> None:
+        """Give every current fact a vector; no lock is held while the model works."""
+        current = search.current()
+        while True:
+            with self._database.read() as connection:
+                new = vectors.without_vector(connection, embedding.name, current, EMBEDDED_AT_ONCE)
+            if not new:
+                return
+            made = embedding.packed([text for _, text in new])
+            pairs = [(number, vector) for (number, _), vector in zip(new, made, strict=True)]
+            with self._database.write() as connection:
+                vectors.keep_vectors(connection, embedding.name, pairs, current)
+
+    def facts(self, *, agent: str | None = None, every: bool = False) -> list[Fact]:
+        """The current facts, oldest first; with `every`, the superseded and forgotten ones too."""
+        statement = select(facts).where(search.of(agent)).order_by(facts.c.at, facts.c.id)
+        if not every:
+            statement = statement.where(search.current())
+        with self._database.read() as connection:
+            return [fact_of(row) for row in connection.execute(statement)]
+
+    def fact(self, number: int, *, agent: str | None = None) -> Fact:
+        """Raises `FactError` where there is none."""
+        with self._database.read() as connection:
+            return fact_of(_known(connection, number, agent))
+
+    def count_use(self, used: Sequence[Fact], *, at: datetime) -> None:
+        """Note that these were given to an agent; what is used is recalled a little sooner."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(facts)
+                .where(facts.c.id.in_([fact.id for fact in used]))
+                .values(uses=facts.c.uses + 1, used=at.timestamp())
+            )
+
+    def forget(
+        self, number: int, *, at: datetime, agent: str | None = None, erase: bool = False
+    ) -> Fact:
+        """Recall a fact no more; with `erase`, also take its text out of the store's file.
+
+        What the fact superseded stays superseded. A fact forgotten before keeps that time. The
+        messages of the run in which it was said are not touched. Raises `FactError` where there is
+        no such fact, `StoreLockedError` where others kept the erased text in the log.
+        """
+        with self._database.write() as connection:
+            old = _known(connection, number, agent)
+            when = at.timestamp() if old.forgotten is None else old.forgotten
+            where = facts.c.id == number
+            connection.execute(update(facts).where(where).values(forgotten=when))
+            if erase:
+                connection.execute(update(facts).where(where).values(text=""))
+                connection.execute(delete(vector_rows).where(vector_rows.c.fact == number))
+                # Deleted entries stay in the index's segments until these are merged.
+                connection.exec_driver_sql(
+                    "INSERT INTO facts_index(facts_index) VALUES ('optimize')"
+                )
+            forgotten = fact_of(_known(connection, number, agent))
+        if erase:
+            self._database.empty_log()
+        return forgotten
+
+    def export(self) -> list[str]:
+        """Everything that is remembered, as the lines of a file of JSON lines."""
+        with self._database.read() as connection:
+            return list(transfer.export_lines(connection))
+
+    def import_(self, lines: Iterable[str]) -> transfer.Imported:
+        """Add the lines of an export: all of them, or none where one is wrong (`TransferError`)."""
+        with self._database.write() as connection:
+            return transfer.import_lines(connection, lines)
+
+    def backup(self, path: Path) -> None:
+        """Copy the whole store into a new file, safe while agents run."""
+        self._database.backup(path)
 
 
-def _fact(row: Row[Any]) -> Fact:
-    return Fact(row.id, row.text, row.source, datetime.fromtimestamp(row.at, UTC))
+def _known(connection: Connection, number: int, agent: str | None) -> Row[Any]:
+    row = connection.execute(
+        select(facts).where(facts.c.id == number, search.of(agent))
+    ).one_or_none()
+    if row is None:
+        whose = f" that {agent} may know" if agent else ""
+        raise FactError(f"there is no fact {number}{whose}; `gesso memory list --all` shows them")
+    return row
+
+
+def _check_successor(old: Row[Any], new: Row[Any]) -> None:
+    if old.id == new.id:
+        raise FactError(f"fact {old.id} cannot supersede itself")
+    if old.superseded_by not in (None, new.id):
+        raise FactError(
+            f"fact {old.id} was superseded by fact {old.superseded_by}; supersede that one"
+        )
+    if old.at > new.at:
+        raise FactError(f"fact {old.id} is newer than the one that should supersede it")

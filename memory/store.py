@@ -1,4 +1,4 @@
-"""The store: runs, their messages, what they saved, and the ledger.
+"""The store: runs, their messages, what they saved, and the ledger; the memory beside them.
 
 Every write may be repeated: the first one counts. That is what lets a durable step run twice
 (a kill between a write and its checkpoint) without doubling anything.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,8 @@ from sqlalchemy import Row, Select, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
-from .rows import LedgerEntry, Record, Run, RunState, StoredMessage
+from .memory import Memory
+from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, time_of
 from .tables import ledger, messages, records, runs
 
 
@@ -25,6 +26,7 @@ class Store:
 
     def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
         self._database = Database(url, busy_timeout=busy_timeout)
+        self.memory = Memory(self._database)
 
     def __enter__(self) -> Store:
         return self
@@ -115,7 +117,7 @@ class Store:
         if run is not None:
             statement = statement.where(records.c.run == run)
         return [
-            Record(row.key, row.run, row.agent, row.source, row.data, _time(row.at))
+            Record(row.key, row.run, row.agent, row.source, row.data, time_of(row.at))
             for row in self._all(statement)
         ]
 
@@ -145,10 +147,6 @@ def _seconds(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()
 
 
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def _run(row: Row[Any]) -> Run:
     return Run(
         id=row.id,
@@ -157,13 +155,13 @@ def _run(row: Row[Any]) -> Run:
         input=row.input,
         state=cast(RunState, row.state),
         model=row.model,
-        queued=_time(row.queued),
-        started=None if row.started is None else _time(row.started),
-        ended=None if row.ended is None else _time(row.ended),
+        queued=time_of(row.queued),
+        started=None if row.started is None else time_of(row.started),
+        ended=None if row.ended is None else time_of(row.ended),
         reason=row.reason,
     )
 
 
 def _entry(row: dict[str, Any]) -> LedgerEntry:
-    row["at"] = _time(row["at"])
+    row["at"] = time_of(row["at"])
     return LedgerEntry(**row)

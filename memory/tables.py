@@ -2,7 +2,8 @@
 
 What is on disk is made by `migrations/`; a test holds the two together. Times are seconds since
 the epoch, in UTC. Every row that a durable step writes has a key of its own, so that a step that
-runs twice writes once. `facts_index` (FTS5) follows `facts` by triggers and is no table of ours.
+runs twice writes once. `facts_index` (FTS5) holds the current facts; it follows `facts` by triggers
+and is no table of ours.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
-    UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
+
+# The agent of what is every agent's. A part of a key, and SQL holds no two NULLs for alike.
+SHARED = ""
 
 runs = Table(
     "runs",
@@ -85,8 +90,41 @@ facts = Table(
     "facts",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("agent", String, nullable=False, server_default=SHARED),
+    Column("episode", String, nullable=False, server_default=""),
     Column("text", Text, nullable=False),
     Column("source", String, nullable=False),
     Column("at", Float, nullable=False),
-    UniqueConstraint("text", "source", name="facts_once"),
+    Column("superseded_by", Integer, ForeignKey("facts.id")),
+    Column("forgotten", Float),
+    Column("uses", Integer, nullable=False, server_default="0"),
+    Column("used", Float),
+    Index("facts_by_episode", "episode", "agent", "at"),
+    Index("facts_by_successor", "superseded_by"),
+)
+# Only of what is current: a fact that was superseded or forgotten may be told again.
+Index(
+    "facts_once",
+    *(facts.c.text, facts.c.source, facts.c.agent, facts.c.episode),
+    unique=True,
+    sqlite_where=text("superseded_by IS NULL AND forgotten IS NULL"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("label", String, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("bound", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("fact", Integer, ForeignKey("facts.id"), primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
 )

@@ -2,20 +2,46 @@
 
 from .errors import (
     ArgumentError,
+    FetchError,
+    QueryError,
+    RuleError,
+    SandboxError,
+    SecretError,
     ToolDefinitionError,
     ToolError,
     ToolFailedError,
     UnknownToolError,
     WorkspaceError,
 )
+from .fetch import Fetcher, Host
+from .permissions import Call, Decision, Rule, Rules, decide
+from .redactor import Redactor
 from .registry import Registry
-from .tool import Context, Tool, tool
+from .sandbox import Sandbox
+from .secret import SecretName, Secrets, read_secrets
+from .tool import Context, Kind, Tool, tool
 from .workspace import Workspace
 
 __all__ = [
     "ArgumentError",
+    "Call",
     "Context",
+    "Decision",
+    "FetchError",
+    "Fetcher",
+    "Host",
+    "Kind",
+    "QueryError",
+    "Redactor",
     "Registry",
+    "Rule",
+    "RuleError",
+    "Rules",
+    "Sandbox",
+    "SandboxError",
+    "SecretError",
+    "SecretName",
+    "Secrets",
     "Tool",
     "ToolDefinitionError",
     "ToolError",
@@ -23,5 +49,7 @@ __all__ = [
     "UnknownToolError",
     "Workspace",
     "WorkspaceError",
+    "decide",
+    "read_secrets",
     "tool",
 ]

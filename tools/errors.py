@@ -4,7 +4,12 @@ ToolError
 ├── ToolDefinitionError   a function cannot be made into a tool, or two tools share a name
 ├── UnknownToolError      a tool was asked for that nobody registered
 ├── ArgumentError         the arguments of a call do not fit the tool's parameters
+├── RuleError             a permission rule cannot be read, or is about nothing the agent has
 ├── WorkspaceError        a path leads out of the workspace, or to nothing readable in it
+├── FetchError            a page cannot be fetched, or must not be
+├── QueryError            a SQLite file cannot answer a query, or must not
+├── SandboxError          a command must not run here, or cannot
+├── SecretError           a secret is missing, too short, or lies where others can read it
 └── ToolFailedError       the tool's own code raised something
 """
 
@@ -25,8 +30,28 @@ class ArgumentError(ToolError):
     """The arguments of a call do not fit the tool's parameters."""
 
 
+class RuleError(ToolError):
+    """A permission rule cannot be read, or is about nothing that the agent has."""
+
+
 class WorkspaceError(ToolError):
     """A path leads out of the workspace, or to nothing that can be read in it."""
+
+
+class FetchError(ToolError):
+    """A page cannot be fetched, or must not be: its host, its address, its size, its time."""
+
+
+class QueryError(ToolError):
+    """A SQLite file cannot answer a query, or must not."""
+
+
+class SandboxError(ToolError):
+    """A command must not run here, or cannot: no bubblewrap, no Linux, no such program."""
+
+
+class SecretError(ToolError):
+    """A secret is missing, too short to be blanked, or lies where others can read it."""
 
 
 class ToolFailedError(ToolError):

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .builtin import list_files, read_file, save_record
+from .commands import python, shell
 from .errors import ToolDefinitionError, UnknownToolError
+from .fetch import Fetcher, Host, fetch
+from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
+from .memory import MEMORY_TOOLS
+from .records import save_record
+from .sandbox import Sandbox
+from .sql import query
 from .tool import Tool
+
+BUILT_IN = (
+    *(read_file, read_lines, write_file, edit_file, list_files, search_files, query),
+    *MEMORY_TOOLS,
+)
+MADE = ("save_record", "fetch", "shell", "python")
 
 
 class Registry:
-    """The built-in tools and those given. `save_record` is made for each agent, from its schema."""
+    """The built-in tools and those given. Those that depend on what an agent's file says are made
+    for each agent: `save_record` from its schema, `fetch` for its hosts, `shell` and `python` for
+    its sandbox."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools = {built_in.name: built_in for built_in in (read_file, list_files)}
+        self._tools = {built_in.name: built_in for built_in in BUILT_IN}
         for added in tools:
             if added.name in self.names:
                 raise ToolDefinitionError(f"two tools are called {added.name}; rename one")
@@ -22,18 +36,30 @@ class Registry:
 
     @property
     def names(self) -> list[str]:
-        return sorted([*self._tools, "save_record"])
+        return sorted([*self._tools, *MADE])
 
     def select(
-        self, names: Sequence[str], *, record: Mapping[str, Any] | None = None
+        self,
+        names: Sequence[str],
+        *,
+        record: Mapping[str, Any] | None = None,
+        hosts: Sequence[Host] = (),
+        sandbox: Sandbox = "bubblewrap",
     ) -> list[Tool]:
-        """The named tools, in that order; `record` is the schema of what `save_record` keeps."""
+        """The named tools, in that order; `record` is the schema of what `save_record` keeps,
+        `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run."""
         chosen = []
         for name in names:
             if name == "save_record":
                 if record is None:
                     raise ToolDefinitionError("save_record needs a record schema")
                 chosen.append(save_record(record))
+            elif name == "fetch":
+                chosen.append(fetch(Fetcher(hosts)))
+            elif name == "shell":
+                chosen.append(shell(sandbox))
+            elif name == "python":
+                chosen.append(python(sandbox))
             elif name in self._tools:
                 chosen.append(self._tools[name])
             else:

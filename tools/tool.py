@@ -5,15 +5,22 @@
         "What the weather is like."
 
 The docstring's first paragraph describes the tool. A parameter annotated `Context` is filled by
-whoever runs the call and is no part of the schema.
+whoever runs the call and is no part of the schema. `@tool(sends=True)` marks what a call does; a
+`Kind` among a parameter's annotations tells the permissions how to compare it. A function may be
+`async`: a call waits for it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, get_type_hints
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, get_args, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -21,7 +28,12 @@ from pydantic_core import to_jsonable_python
 
 from ..memory import Store, StoreError
 from .errors import ArgumentError, ToolDefinitionError, ToolError, ToolFailedError
+from .output import OUTPUT_LIMIT, cut
+from .secret import Secrets
 from .workspace import Workspace
+
+CALL_LIMIT = OUTPUT_LIMIT + OUTPUT_LIMIT // 10
+"""Characters of any tool's result: those that cut themselves may add a word about it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,8 @@ class Context:
     """What a call may know of the run it belongs to.
 
     `key` names this one call and is the same when a killed call runs again: a tool with side
-    effects uses it to do them once. `source` is the document that the run is about.
+    effects uses it to do them once. `source` is the document that the run is about. `secrets` are
+    those that the agent's file names.
     """
 
     workspace: Workspace
@@ -38,32 +51,90 @@ class Context:
     agent: str
     key: str
     source: str | None = None
+    secrets: Secrets = field(default_factory=Secrets)
+
+    def cut(self, text: str, limit: int = OUTPUT_LIMIT) -> str:
+        """The text without secrets, and then no longer than the limit: no part of one is left."""
+        return cut(self.secrets.redactor.blank(text), limit)
+
+
+class Kind(Enum):
+    """What an argument's text is, where different texts may mean the same."""
+
+    PATH = "path"
+    URL = "url"
+    COMMAND = "command"
 
 
 @dataclass(frozen=True)
 class Tool:
-    """`parameters` is a JSON Schema of type object; `run` gets arguments that fit it."""
+    """`parameters` is a JSON Schema of type object; `run` gets arguments that fit it.
+
+    `sends`: a call can carry data out of this machine. `spends`: it costs money or anything else
+    that is not had back. `idempotent`: a call that was cut short may be made again. `kinds` are
+    those of the arguments that have one.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     run: Callable[[Mapping[str, Any], Context], Any]
+    sends: bool = False
+    spends: bool = False
+    idempotent: bool = False
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def call(self, arguments: Mapping[str, Any], context: Context) -> Any:
-        """The result as a string or other JSON value. Raises `ToolError`, or `StoreError`."""
+        """The result as a string or other JSON value, without secrets and cut to a limit.
+
+        Raises `ToolError`, or `StoreError`.
+        """
+        blank = context.secrets.redactor.blank
         try:
-            result = to_jsonable_python(self.run(arguments, context))
-        except (ToolError, StoreError):
+            result = self.run(arguments, context)
+            if inspect.iscoroutine(result):
+                result = _wait_for(result)
+            result = blank(to_jsonable_python(result))
+        except StoreError:
             raise
+        except ToolError as error:
+            if blank(str(error)) == str(error):
+                raise
+            raise ToolFailedError(blank(str(error))) from None
         except Exception as error:
-            raise ToolFailedError(f"{self.name}: {type(error).__name__}: {error}") from error
-        return result
+            complaint = blank(f"{self.name}: {type(error).__name__}: {error}")
+            raise ToolFailedError(complaint) from error
+        if isinstance(result, str):
+            return cut(result, CALL_LIMIT)
+        text = json.dumps(result, ensure_ascii=False)
+        return result if len(text) <= CALL_LIMIT else cut(text)
 
 
-def tool(function: Callable[..., Any]) -> Tool:
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *, sends: bool = False, spends: bool = False, idempotent: bool = False
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    sends: bool = False,
+    spends: bool = False,
+    idempotent: bool = False,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function a tool."""
+
+    def make(function: Callable[..., Any]) -> Tool:
+        return replace(_tool(function), sends=sends, spends=spends, idempotent=idempotent)
+
+    return make if function is None else make(function)
+
+
+def _tool(function: Callable[..., Any]) -> Tool:
     name = function.__name__
-    model, context_parameter = _arguments_model(function)
+    model, context_parameter, kinds = _arguments_model(function)
 
     def run(arguments: Mapping[str, Any], context: Context) -> Any:
         try:
@@ -85,7 +156,7 @@ def tool(function: Callable[..., Any]) -> Tool:
         raise ToolDefinitionError(f"{name}: {error.message}") from None
     parameters = without_titles(schema)
     parameters.pop("description", None)
-    return Tool(name, summary, parameters, run)
+    return Tool(name, summary, parameters, run, kinds=kinds)
 
 
 def without_titles(schema: Any) -> Any:
@@ -107,7 +178,10 @@ def without_titles(schema: Any) -> Any:
     }
 
 
-def _arguments_model(function: Callable[..., Any]) -> tuple[type[BaseModel], str | None]:
+def _arguments_model(
+    function: Callable[..., Any],
+) -> tuple[type[BaseModel], str | None, dict[str, Kind]]:
+    """The arguments as a model, the name of the context's parameter, the kinds by argument."""
     name = function.__name__
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -115,6 +189,7 @@ def _arguments_model(function: Callable[..., Any]) -> tuple[type[BaseModel], str
         raise ToolDefinitionError(f"{name}: {error}") from None
     fields: dict[str, Any] = {}
     context_parameter = None
+    kinds: dict[str, Kind] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise ToolDefinitionError(f"{name}: *{parameter.name} cannot be told to a model")
@@ -123,13 +198,23 @@ def _arguments_model(function: Callable[..., Any]) -> tuple[type[BaseModel], str
         if hints[parameter.name] is Context:
             context_parameter = parameter.name
             continue
+        for kind in get_args(hints[parameter.name]):
+            if isinstance(kind, Kind):
+                kinds[parameter.name] = kind
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     try:
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     except (PydanticUserError, NameError) as error:
         raise ToolDefinitionError(f"{name}: {error}") from None
-    return model, context_parameter
+    return model, context_parameter, kinds
+
+
+def _wait_for(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end on a thread of its own, as the caller's may have a loop."""
+    caller = contextvars.copy_context()
+    with ThreadPoolExecutor(1, thread_name_prefix="tool") as worker:
+        return worker.submit(caller.run, asyncio.run, work).result()
 
 
 def _first_complaint(error: ValidationError) -> str:

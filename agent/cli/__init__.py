@@ -17,6 +17,7 @@ from .cost import cost
 from .demo import demo
 from .exits import exit_code, message
 from .generate import generate
+from .memory import memory
 from .run import run
 from .up import up
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (demo, run, up, generate, cost, bench):
     app.command()(command)
+app.add_typer(memory)
 
 
 @app.callback()

@@ -17,11 +17,13 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, AgentError):
         return FAILURE if isinstance(error, RunError) else BAD_INPUT
     # Not above: these imports take time that `gesso --help` does not have.
-    from ...memory import StoreError
+    from ...memory import BlockError, FactError, StoreError, TransferError
     from ...tools import ToolError
 
-    if isinstance(error, StoreError | ToolError):
-        return FAILURE if isinstance(error, StoreError) else BAD_INPUT
+    if isinstance(error, BlockError | FactError | TransferError | ToolError):
+        return BAD_INPUT
+    if isinstance(error, StoreError):
+        return FAILURE
     from ...engine import EngineError
 
     return BAD_INPUT if isinstance(error, EngineError) else None

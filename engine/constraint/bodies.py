@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -87,6 +88,7 @@ class Places:
 
 
 _lifted: OrderedDict[tuple[bytes, bool, bool, str], Moves] = OrderedDict()
+_lock = Lock()
 
 
 def moves_of(body: Body, vocabulary: Vocabulary) -> Moves:
@@ -94,12 +96,16 @@ def moves_of(body: Body, vocabulary: Vocabulary) -> Moves:
     counts = body.counted is not None
     quoted = body.closing == "quote"
     key = (body.dfa.digest, quoted, counts, vocabulary.fingerprint)
-    if key not in _lifted:
-        _lifted[key] = _moves(body.dfa, vocabulary.trie, quoted=quoted, counts=counts)
+    with _lock:
+        if key in _lifted:
+            _lifted.move_to_end(key)
+            return _lifted[key]
+    moves = _moves(body.dfa, vocabulary.trie, quoted=quoted, counts=counts)
+    with _lock:
+        _lifted[key] = moves
         if len(_lifted) > _CACHE_SIZE:
             _lifted.popitem(last=False)
-    _lifted.move_to_end(key)
-    return _lifted[key]
+    return moves
 
 
 def _moves(dfa: Dfa, trie: Trie, *, quoted: bool, counts: bool) -> Moves:

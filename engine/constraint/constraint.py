@@ -142,8 +142,11 @@ class SchemaConstraint(Constraint):
         return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
 
     def _rendered(self, value: Any) -> str:
-        ordered = self.validator.ordered(value)
-        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        try:
+            ordered = self.validator.ordered(value)
+            return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        except TypeError as error:
+            raise ConstraintError(f"not a value of this constraint: {error}") from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -163,7 +166,7 @@ class ToolConstraint(Constraint):
             return str(error)
         values = json.dumps([call.arguments for call in calls], ensure_ascii=False)
         exact = form.render(calls) == written and not SPELLS_CONTROL.search(values)
-        if before or not calls or not exact:
+        if not calls or not exact or (before and not self.turns.may_precede(before)):
             return "not a turn of this form"
         return self.turns.complaint(calls)
 
@@ -173,23 +176,29 @@ class ToolConstraint(Constraint):
     def _rendered(self, value: str | ToolCall | Sequence[ToolCall]) -> str:
         if isinstance(value, str):
             return value
-        return self.turns.form.render([value] if isinstance(value, ToolCall) else value)
+        calls = [value] if isinstance(value, ToolCall) else value
+        if not isinstance(calls, Sequence) or not all(isinstance(one, ToolCall) for one in calls):
+            raise ConstraintError(f"neither a text nor tool calls: {value!r}")
+        try:
+            return self.turns.form.render(calls)
+        except TypeError as error:
+            raise ConstraintError(f"not a value of this constraint: {error}") from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GrammarConstraint(Constraint):
-    """Texts of a grammar; `derives` is the verdict on a finished one."""
+    """Texts of a grammar; `verdict` is what there is to say against a finished one."""
 
-    derives: Callable[[str], bool]
+    verdict: Callable[[str], str | None]
 
     def complaint(self, text: str) -> str | None:
-        return None if self.derives(text) else "not a text of this grammar"
+        return self.verdict(text)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SequenceConstraint(Constraint):
-    """A text of each part, one behind the other. Where a text can be cut in several ways, earlier
-    parts take as much as they can."""
+    """A text of each part, one behind the other, each as the canvas can write it. Where a text can
+    be cut in several ways, earlier parts take as much as they can."""
 
     parts: tuple[Constraint, ...]
 
@@ -199,6 +208,16 @@ class SequenceConstraint(Constraint):
             return "not a text of each part, one behind the other"
         complaints = (part.complaint(one) for part, one in zip(self.parts, texts, strict=True))
         return next((complaint for complaint in complaints if complaint is not None), None)
+
+    def writes(self, text: str) -> bool:
+        return self._cut(text) is not None
+
+    def ends(self, text: str, start: int) -> list[int]:
+        """Each part is read by itself: what spells another one's control token is text in it."""
+        found = {start}
+        for part in self.parts:
+            found = {end for one in found for end in part.ends(text, one)}
+        return sorted(found, reverse=True)
 
     def parse(self, text: str) -> tuple[Any, ...]:
         texts = self._cut(text)
@@ -210,6 +229,8 @@ class SequenceConstraint(Constraint):
         return _described(self.parts)
 
     def _rendered(self, value: Sequence[Any]) -> str:
+        if not isinstance(value, Sequence):
+            raise ConstraintError(f"a sequence has as many values as parts, and is not {value!r}")
         if len(value) != len(self.parts):
             raise ConstraintError(f"a sequence of {len(self.parts)} has not {len(value)} values")
         return "".join(part.render(one) for part, one in zip(self.parts, value, strict=True))
@@ -241,6 +262,14 @@ class EitherConstraint(Constraint):
         complaints = [option.complaint(text) for option in self.options]
         return None if None in complaints else "; ".join(map(str, complaints))
 
+    def writes(self, text: str) -> bool:
+        return any(option.writes(text) for option in self.options)
+
+    def ends(self, text: str, start: int) -> list[int]:
+        """Each option is read by itself, as in a sequence."""
+        found = {end for option in self.options for end in option.ends(text, start)}
+        return sorted(found, reverse=True)
+
     def parse(self, text: str) -> Any:
         fitting = (option for option in self.options if option.accepts(text))
         return next(fitting, self.options[0]).parse(text)
@@ -265,7 +294,17 @@ def json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
         ConstraintError: the schema is malformed, refers to another document, or no text that can
             be written satisfies it.
     """
-    return _json_schema(json.dumps(schema, default=dict))
+    if not isinstance(schema, Mapping | bool):
+        raise ConstraintError(f"a schema is an object, true or false, not {schema!r:.60}")
+    return _json_schema(_as_json(schema))
+
+
+def _as_json(schemas: Any) -> str:
+    """JSON text, which tells 1 from true and 1.0, as equal values in a cache's key would not."""
+    try:
+        return json.dumps(schemas, default=dict, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConstraintError(f"a schema must be JSON: {error}") from None
 
 
 @lru_cache(maxsize=64)
@@ -296,7 +335,7 @@ def tools(
     Raises:
         ConstraintError: there is no such tool, or its parameters cannot be compiled.
     """
-    declared = json.dumps([[one.name, one.parameters] for one in declarations], default=dict)
+    declared = _as_json([[one.name, one.parameters] for one in declarations])
     return _tools(declared, choice, most, form)
 
 
@@ -330,6 +369,7 @@ def choice(options: Sequence[str]) -> Constraint:
     return _compiled(Either(tuple(Literal(option) for option in options)))
 
 
+@lru_cache(maxsize=64)
 def lark(grammar: str) -> Constraint:
     """Texts of a grammar in Lark's notation, from its rule `start`. What nests is written to a
     depth; a finished text is judged by `llguidance`, whose lexer takes the longest terminal it
@@ -340,7 +380,7 @@ def lark(grammar: str) -> Constraint:
             written satisfies it, or `gesso[grammars]` is not installed.
     """
     dfa, notes = compile_grammar(grammar)
-    return GrammarConstraint(dfa, notes, ("grammar",), derives=verdict_of(grammar))
+    return GrammarConstraint(dfa, notes, ("grammar",), verdict=verdict_of(grammar))
 
 
 def free_text() -> Constraint:

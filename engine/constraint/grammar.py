@@ -8,8 +8,10 @@ without a lexer: its terminals stand wherever its rules have them, and what it i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import ConstraintError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _MISSING = "a grammar needs two packages more: pip install 'gesso[grammars]'"
 _DEEPEST = 12
+_MANY_EMPTY = 3
 _MOST_STATES = 3_000
 """One level more is written out as long as the last took fewer states than these."""
 
@@ -46,13 +49,19 @@ def compile_grammar(grammar: str) -> tuple[Dfa, tuple[str, ...]]:
         ConstraintError: the grammar is malformed, a terminal is not regular, or no text that can
             be written satisfies it.
     """
-    rules = _Rules(_read(grammar))
+    try:
+        return _compiled(_Rules(_read(grammar)))
+    except RecursionError:
+        raise ConstraintError("the rules of this grammar lead to each other too far down") from None
+
+
+def _compiled(rules: _Rules) -> tuple[Dfa, tuple[str, ...]]:
     best: Dfa | None = None
     notes: tuple[str, ...] = ()
     writer = _Writer(rules)
     for depth in range(_DEEPEST + 1):
         try:
-            dfa = determinise(writer.rule("start", depth, first=True))
+            dfa = determinise(writer.text(depth))
         except ConstraintError:
             if best is None:
                 raise
@@ -67,8 +76,8 @@ def compile_grammar(grammar: str) -> tuple[Dfa, tuple[str, ...]]:
     return best, notes
 
 
-def verdict_of(grammar: str) -> Callable[[str], bool]:
-    """What `llguidance` says of a text under a grammar, at any depth.
+def verdict_of(grammar: str) -> Callable[[str], str | None]:
+    """What `llguidance` has against a text under a grammar, at any depth; `None` for nothing.
 
     Raises:
         ConstraintError: it does not take the grammar.
@@ -82,12 +91,17 @@ def verdict_of(grammar: str) -> Callable[[str], bool]:
         reason = matcher.get_error().strip().splitlines()[0]
         raise ConstraintError(f"llguidance refuses this grammar: {reason}")
 
-    def derives(text: str) -> bool:
+    def complaint(text: str) -> str | None:
         symbols = list(text.encode("utf-8", "surrogatepass"))
         fresh = matcher.deep_copy()
-        return fresh.try_consume_tokens(symbols) == len(symbols) and fresh.is_accepting()
+        if fresh.try_consume_tokens(symbols) == len(symbols) and fresh.is_accepting():
+            return None
+        if fresh.is_error():  # it has bounds of its own, of which a grammar tells only in use
+            reason = fresh.get_error().strip().splitlines()[0]
+            return f"llguidance cannot judge a text of this grammar: {reason}"
+        return "not a text of this grammar"
 
-    return derives
+    return complaint
 
 
 def _read(grammar: str) -> Lark:
@@ -98,7 +112,7 @@ def _read(grammar: str) -> Lark:
         raise ConstraintError(_MISSING) from None
     try:
         return Lark(grammar, parser="earley", lexer="dynamic")
-    except LarkError as error:
+    except (LarkError, re.error, OSError) as error:  # of Lark, of `re`, and of what is imported
         reason = str(error).strip().splitlines()[0]
         raise ConstraintError(f"not a grammar in Lark's notation: {reason}") from None
 
@@ -126,10 +140,17 @@ class _Rules:
         self.behind_blank = {
             name: Concatenation((blank, terminal)) for name, terminal in self.terminals.items()
         }
-        rules: dict[str, list[tuple[_Part, ...]]] = {}
+        read: dict[str, list[tuple[_Part, ...]]] = {}
         for rule in lark.rules:
             parts = tuple(_Part(str(part.name), part.is_term) for part in rule.expansion)
-            rules.setdefault(str(rule.origin.name), []).append(parts)
+            read.setdefault(str(rule.origin.name), []).append(parts)
+            for part in parts:
+                if part.is_terminal and part.name not in self.terminals:
+                    raise ConstraintError(f"terminal {part.name}: it is declared without a pattern")
+        # what is ignored stands before no first terminal, so it must be known which one is first
+        rules, empty = _without_empty(read) if ignored else (read, set[str]())
+        self.adds_empty = "start" in empty
+        """Whether the empty text is of the language, though no rule here has it."""
         component = _components(rules)
         embedded = _deepened(rules, component, lambda place, last, _: 0 < place < last)
         component = _components(embedded)
@@ -139,6 +160,55 @@ class _Rules:
         )
         self.component = _components(self.expansions)
         self.leftwards, _ = _loops(self.expansions, self.component)
+
+
+def _without_empty(rules: Expansions) -> tuple[Expansions, set[str]]:
+    """Rules for the same texts but the empty one, and the names of those that had it. So what
+    stands first in a rule is first in its texts."""
+    rules = _halved(rules, _empty(rules))
+    empty = _empty(rules)
+    shorter = {
+        name: list(
+            dict.fromkeys(
+                tuple(part for part in kept if part is not None)
+                for parts in found
+                for kept in product(
+                    *((one, None) if one.name in empty else (one,) for one in parts)
+                )
+                if any(kept)
+            )
+        )
+        for name, found in rules.items()
+    }
+    return shorter, empty
+
+
+def _empty(rules: Expansions) -> set[str]:
+    """The names of the rules that have the empty text."""
+    empty: set[str] = set()
+    while new := {
+        name
+        for name, found in rules.items()
+        if name not in empty and any(all(one.name in empty for one in parts) for parts in found)
+    }:
+        empty |= new
+    return empty
+
+
+def _halved(rules: Expansions, empty: set[str]) -> Expansions:
+    """The same rules, their beginnings and rests apart where many parts may be empty: for each of
+    them there are twice as many ways to leave some out."""
+    halved: dict[str, list[tuple[_Part, ...]]] = {name: [] for name in rules}
+    for name, found in rules.items():
+        for number, parts in enumerate(found):
+            owner, left = name, parts
+            while sum(part.name in empty for part in left) > _MANY_EMPTY:
+                rest = f"{name} {number} {len(left)}"  # no name of Lark's has a space
+                halved[owner].append((left[0], _Part(rest, is_terminal=False)))
+                halved[rest] = []
+                owner, left = rest, left[1:]
+            halved[owner].append(left)
+    return halved
 
 
 def _deepened(
@@ -202,9 +272,14 @@ class _Writer:
     def __init__(self, rules: _Rules) -> None:
         self._rules = rules
         self._written: dict[tuple[str, int, bool], Expression] = {}
-        self._nested: dict[tuple[str, int, bool], Known] = {}
+        self._smallest: dict[tuple[str, int, bool], Known] = {}
         self.cut = False
         """Whether something nests deeper than it was written."""
+
+    def text(self, depth: int) -> Expression:
+        """The texts of the grammar, with rules `depth` levels down."""
+        text = self.rule("start", depth, first=True)
+        return Either((text, EMPTY)) if self._rules.adds_empty else text
 
     def rule(self, name: str, depth: int, *, first: bool) -> Expression:
         """The texts of a rule that may go `depth` levels down."""
@@ -264,16 +339,14 @@ class _Writer:
         if part.is_terminal:
             terminals = self._rules.terminals if first else self._rules.behind_blank
             return terminals[part.name]
-        if not part.deeper:
-            return self.rule(part.name, depth, first=first)
-        if not depth:
+        if part.deeper and not depth:
             self.cut = True
             return NOTHING
-        key = (part.name, depth - 1, first)
-        if key not in self._nested:  # in its smallest form, for it stands in many places
-            rule = self.rule(part.name, depth - 1, first=first)
-            self._nested[key] = Known(determinise(rule).sparse)
-        return self._nested[key]
+        key = (part.name, depth - part.deeper, first)
+        if key not in self._smallest:  # in its smallest form, for it stands in many places
+            rule = self.rule(part.name, depth - part.deeper, first=first)
+            self._smallest[key] = Known(determinise(rule).sparse)
+        return self._smallest[key]
 
 
 def _terminal(lark: Lark, name: str) -> Expression:
@@ -285,8 +358,8 @@ def _terminal(lark: Lark, name: str) -> Expression:
     if pattern.flags == {"i"} and isinstance(pattern, PatternStr):
         return Concatenation(
             tuple(
-                Characters(character_set(*((ord(case), ord(case)) for case in cases)))
-                for cases in zip(pattern.value.lower(), pattern.value.upper(), strict=True)
+                Characters(character_set(*((ord(case), ord(case)) for case in _cases(one))))
+                for one in pattern.value
             )
         )
     if pattern.flags:
@@ -295,3 +368,10 @@ def _terminal(lark: Lark, name: str) -> Expression:
         return parse_pattern(pattern.value, search=False)
     except ConstraintError as error:
         raise ConstraintError(f"terminal {name}: {error}") from None
+
+
+def _cases(character: str) -> set[str]:
+    """A character and its other cases, as far as they are one character and lead back to it."""
+    folded = character.casefold()
+    cases = {character.lower(), character.upper()}
+    return {character} | {one for one in cases if len(one) == 1 and one.casefold() == folded}

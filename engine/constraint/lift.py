@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _DENSE = 1 << 18
 """Numbers below this are renumbered by a table of all of them, and not by sorting."""
 
 _compiled: OrderedDict[tuple[int, str], tuple[Constraint, TokenAutomaton]] = OrderedDict()
+_lock = Lock()
 
 
 def compile_automaton(constraint: Constraint, vocabulary: Vocabulary) -> TokenAutomaton:
@@ -38,13 +40,15 @@ def compile_automaton(constraint: Constraint, vocabulary: Vocabulary) -> TokenAu
             no sequence of its tokens spells any text of the language.
     """
     key = (id(constraint), vocabulary.fingerprint)
-    if key in _compiled:
-        _compiled.move_to_end(key)
-        return _compiled[key][1]
+    with _lock:
+        if key in _compiled:
+            _compiled.move_to_end(key)
+            return _compiled[key][1]
     automaton = _lift(constraint.dfa, vocabulary)
-    _compiled[key] = (constraint, automaton)  # the constraint is kept, so its id stays its own
-    if len(_compiled) > _CACHE_SIZE:
-        _compiled.popitem(last=False)
+    with _lock:
+        _compiled[key] = (constraint, automaton)  # the constraint is kept, so its id stays its own
+        if len(_compiled) > _CACHE_SIZE:
+            _compiled.popitem(last=False)
     return automaton
 
 

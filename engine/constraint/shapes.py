@@ -94,8 +94,8 @@ class Strings:
         """Every other string."""
         if self.values is not None:
             return [Strings(excluded=self.values)]
-        parts = [Strings(outside=frozenset([one])) for one in self.inside]
-        parts += [Strings(inside=frozenset([one])) for one in self.outside]
+        parts = [Strings(outside=frozenset([one])) for one in sorted(self.inside, key=repr)]
+        parts += [Strings(inside=frozenset([one])) for one in sorted(self.outside, key=repr)]
         if self.least:
             parts.append(Strings(most=self.least - 1))
         if self.most is not None:
@@ -234,6 +234,8 @@ class Algebra:
             return EVERYTHING
         if schema is False:
             return NOTHING
+        if isinstance(schema, Mapping) and schema.keys() == {"not"}:
+            return self.other(self.schema(schema["not"]))  # so that a double negation is none
         self._kept.append(schema)
         return self._term(("schema", id(schema)), schema)
 

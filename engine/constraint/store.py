@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,14 @@ def stored(text: str, compile_: Callable[[], Compiled]) -> Compiled:
     A file that cannot be read is made anew, a folder that cannot be written to does without; both
     are logged.
     """
-    file = _folder() / f"{hashlib.sha256(f'{_version()} {text}'.encode()).hexdigest()}.npz"
+    folder = _folder()
+    if folder is None:
+        return compile_()
+    file = folder / f"{hashlib.sha256(f'{_version()} {text}'.encode()).hexdigest()}.npz"
     try:
         found = _read(file)
-        os.utime(file)
+        with suppress(OSError):  # a folder that others look after is only read
+            os.utime(file)
         return found
     except (FileNotFoundError, NotADirectoryError):
         pass
@@ -59,8 +64,13 @@ def stored(text: str, compile_: Callable[[], Compiled]) -> Compiled:
     return compiled
 
 
-def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gesso" / "schemas"
+def _folder() -> Path | None:
+    """The user's cache folder for schemas; `None` for a user without a home."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:
+        return None
+    return cache / "gesso" / "schemas"
 
 
 @cache
@@ -97,13 +107,22 @@ def _write(file: Path, compiled: Compiled) -> None:
     for index, body in enumerate(bodies.values()):
         arrays |= {f"table{index}": body.dfa.table, f"final{index}": body.dfa.final}
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(f".{os.getpid()}")
-    with beside.open("wb") as opened:
-        np.savez_compressed(opened, **arrays)
-    beside.replace(file)
-    ages = {one: one.stat().st_mtime for one in file.parent.glob("*.npz")}
-    for old in sorted(ages, key=ages.__getitem__)[:-MOST_FILES]:
+    # a file of its own for each writer: threads may compile the same schema at the same time
+    with NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as opened:
+        beside = Path(opened.name)
+        try:
+            np.savez_compressed(opened, **arrays)
+            opened.close()
+            beside.replace(file)
+        except BaseException:
+            beside.unlink()
+            raise
+    ages: dict[Path, float] = {}
+    for one in file.parent.glob("*.npz"):
         with suppress(FileNotFoundError):  # another process was quicker
+            ages[one] = one.stat().st_mtime
+    for old in sorted(ages, key=ages.__getitem__)[:-MOST_FILES]:
+        with suppress(FileNotFoundError):
             old.unlink()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import ConstraintError
 from ..request import ToolCall, ToolDeclaration
-from .callform import CallForm
+from .callform import SPELLS_CONTROL, CallForm
 from .dfa import Dfa
 from .document import Document
 from .machine import Machine, TooLarge, uncollected
@@ -71,6 +71,10 @@ class Tools:
             if wrong is not None:
                 return f"{call.name}: {wrong}"
         return None
+
+    def may_precede(self, text: str) -> bool:
+        """Whether a turn may say this before its first call."""
+        return self._choice == "auto" and not SPELLS_CONTROL.search(text)
 
     def _compiled(self) -> Dfa:
         if not self._tools:

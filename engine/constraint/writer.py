@@ -171,10 +171,9 @@ class Writer:
             strings = replace(strings, most=longest)
         key = (strings, style, close)
         if key not in self._bodies:
-            try:
-                body = _body_of(strings, style)
-            except ConstraintError as error:
-                self.notes[str(error)] = None
+            body = _body_of(strings, style)
+            if isinstance(body, str):
+                self.notes[body] = None
                 return 0
             self._bodies[key] = machine.insert_body(body, close)
         return self._bodies[key]
@@ -448,8 +447,16 @@ _CLOSING: dict[Style, Fixed["quote", "control", "other"]] = {
 
 
 @lru_cache(maxsize=1024)
-def _body_of(strings: Strings, style: Style) -> Body:
-    """The body of a string that is not listed."""
+def _body_of(strings: Strings, style: Style) -> Body | str:
+    """The body of a string that is not listed, or why it has none: to find that out takes longest,
+    and is asked again for narrower limits."""
+    try:
+        return _made_body(strings, style)
+    except ConstraintError as error:
+        return str(error)
+
+
+def _made_body(strings: Strings, style: Style) -> Body:
     uncounted = replace(strings, least=0, most=None)
     if strings != uncounted and uncounted.is_free:
         return Body(_characters(style), _CLOSING[style], (strings.least, strings.most))

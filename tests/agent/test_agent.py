@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from gesso.agent import Agent, AgentError, Runtime
+from gesso.tools import Rules
 from scripted import engine, says
 
 WHOLE = """\
@@ -14,6 +15,9 @@ triggers:
   - folder: inbox
     pattern: "*.txt"
 tools: [read_file, save_record]
+permissions:
+  allow: ["read_file(inbox/*)"]
+  ask: [save_record]
 record:
   company: {type: string, description: Company}
   total: {type: number}
@@ -36,6 +40,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert agent.instructions == "Read the file.\n---\nThen save its record."
     assert [(t.folder, t.pattern) for t in agent.triggers] == [("inbox", "*.txt")]
     assert (agent.budget.turns, agent.budget.tokens, agent.budget.seconds) == (6, 900, 2.5)
+    assert agent.rules == Rules(allow=("read_file(inbox/*)",), ask=("save_record",))
     assert agent.record_schema == {
         "type": "object",
         "properties": {
@@ -88,6 +93,17 @@ def test_a_whole_file(tmp_path: Path) -> None:
             "---\nname: a\ntools: [read_file]\ntool_choice: always\n---\nGo.",
             ":4: tool_choice: must be one of auto, required, none, read_file",
         ),
+        (
+            "---\nname: a\npermissions:\n  allow: [a]\n  deny: [b, (c]\n---\nGo.",
+            ":5: permissions.deny.1: Value error, '(c' is no rule: write tool",
+        ),
+        (
+            "---\nname: a\npermissions: {refuse: [a]}\n---\nGo.",
+            ":3: permissions.refuse: unknown field; known are allow, ask, deny, tainted",
+        ),
+        ("---\nname: a\nhosts: [a.org, '*']\n---\nGo.", ":3: hosts.1: String should match pattern"),
+        ("---\nname: a\nsandbox: off\n---\nGo.", ":3: sandbox: Input should be 'bubblewrap' or 'n"),
+        ("---\nname: a\nsecrets: [A B]\n---\nGo.", ":3: secrets.0: String should match pattern"),
         ("---\nname: a\ninstructions: b\n---\nGo.", ":3: instructions: belong below"),
     ],
 )
@@ -100,6 +116,11 @@ def test_a_broken_file_names_its_line_and_field(tmp_path: Path, text: str, line:
     assert "\n" not in str(caught.value)
 
 
+def test_without_permissions_the_named_tools_are_allowed() -> None:
+    agent = Agent(name="a", tools=["read_file"], instructions="Go.")
+    assert agent.rules == Rules(allow=("read_file",))
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match=r"none\.md: No such file or directory"):
         Agent.load(tmp_path / "none.md")
@@ -110,7 +131,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     [
         (
             "name: a\ntools: [read_file, fly]",
-            ":3: tools.1: unknown tool fly; known are list_files, read_file, save_record",
+            ":3: tools.1: unknown tool fly; known are append_to_block, edit_file, ",
         ),
         (
             "name: a\ntools: [save_record]\nrecord:\n  b: {$ref: other.json}",

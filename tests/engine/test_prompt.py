@@ -154,15 +154,23 @@ def template_of(text: str, folder: Path) -> ChatTemplate:
 
 def test_the_form_of_calls_is_read_off_the_template(tmp_path: Path) -> None:
     assert ChatTemplate(TEMPLATE, bos_token="<bos>").calls == CallForm()
-    other = TEMPLATE.read_text().replace("<|tool_call>", "<call>").replace('<|"|>', "<q>")
+    other = TEMPLATE.read_text().replace("<|tool_call>", "<|call>").replace('<|"|>', "<q|>")
     read = template_of(other, tmp_path).calls
-    assert read == CallForm("<call>", "<tool_call|>", "<q>")
+    assert read == CallForm("<|call>", "<tool_call|>", "<q|>")
 
 
 def test_a_template_that_writes_calls_in_another_form_is_refused(tmp_path: Path) -> None:
     hermes = '{% for m in messages %}<tool_call>{"name": "first"}</tool_call>{% endfor %}'
     with pytest.raises(CheckpointError, match="use this checkpoint without tools"):
         _ = template_of(hermes, tmp_path).calls
+
+
+def test_a_template_whose_marks_a_text_could_spell_is_not_read(tmp_path: Path) -> None:
+    plain = template_of(TEMPLATE.read_text().replace('<|"|>', "<q>"), tmp_path)
+    with pytest.raises(CheckpointError, match="use this checkpoint without tools"):
+        _ = plain.calls
+    think = THINKING.replace("<|channel>thought", "<think>").replace("<channel|>", "</think>")
+    assert template_of(think, tmp_path).thought is None
 
 
 def test_the_form_of_a_thought_is_read_off_the_template(tmp_path: Path) -> None:

@@ -162,9 +162,16 @@ def test_many_open_a_new_store_at_once(path: Path) -> None:
 
 def test_the_room_exports_these_names() -> None:
     assert set(gesso.memory.__all__) == {
+        "BM25",
+        "Block",
+        "BlockError",
+        "Blocks",
+        "Embedding",
         "Fact",
+        "FactError",
         "LedgerEntry",
         "Memory",
+        "Ranking",
         "Record",
         "Run",
         "RunState",
@@ -174,5 +181,6 @@ def test_the_room_exports_these_names() -> None:
         "StoreOpenError",
         "StoreVersionError",
         "StoredMessage",
+        "TransferError",
         "use_wal",
     }

@@ -1,11 +1,12 @@
 """Functions made tools: what the model is told, and what a call does."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import gesso.tools
 import pytest
-from gesso.tools import ArgumentError, Context, ToolDefinitionError, ToolFailedError, tool
+from gesso.tools import ArgumentError, Context, Kind, ToolDefinitionError, ToolFailedError, tool
 from pydantic import BaseModel, Field
 
 
@@ -126,11 +127,57 @@ def test_what_cannot_be_a_tool(function: Callable[..., Any], line: str) -> None:
         tool(function)
 
 
+def test_a_tool_is_marked_with_what_it_does() -> None:
+    assert (post.sends, post.spends, post.idempotent, post.kinds) == (False, False, False, {})
+
+    @tool(sends=True, idempotent=True)
+    def put(path: Annotated[str, Kind.PATH, Field(description="Where")], text: str) -> None:
+        """Put it there."""
+
+    assert (put.sends, put.spends, put.idempotent) == (True, False, True)
+    assert put.kinds == {"path": Kind.PATH}
+    assert put.parameters["properties"]["path"] == {"type": "string", "description": "Where"}
+
+
+def test_an_async_tool_is_awaited(context: Context) -> None:
+    @tool
+    async def later(word: str) -> str:
+        """Say it later."""
+        await asyncio.sleep(0)
+        if not word:
+            raise ValueError("no word")
+        return word
+
+    async def caller() -> str:
+        return later.call({"word": "within a loop"}, context)
+
+    assert later.call({"word": "without one"}, context) == "without one"
+    assert asyncio.run(caller()) == "within a loop"
+    with pytest.raises(ToolFailedError, match="later: ValueError: no word"):
+        later.call({"word": ""}, context)
+
+
 def test_the_room_exports_these_names() -> None:
     assert set(gesso.tools.__all__) == {
         "ArgumentError",
+        "Call",
         "Context",
+        "Decision",
+        "FetchError",
+        "Fetcher",
+        "Host",
+        "Kind",
+        "QueryError",
+        "Redactor",
         "Registry",
+        "Rule",
+        "RuleError",
+        "Rules",
+        "Sandbox",
+        "SandboxError",
+        "SecretError",
+        "SecretName",
+        "Secrets",
         "Tool",
         "ToolDefinitionError",
         "ToolError",
@@ -138,5 +185,7 @@ def test_the_room_exports_these_names() -> None:
         "UnknownToolError",
         "Workspace",
         "WorkspaceError",
+        "decide",
+        "read_secrets",
         "tool",
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from gesso.engine import (
     ConstraintError,
@@ -90,10 +92,59 @@ def test_text_that_spells_a_control_token_of_no_part_is_text() -> None:
     assert not free_text().accepts("")
 
 
+def test_text_that_spells_a_control_token_of_another_part_is_text() -> None:
+    mixed = either(json_schema({"type": "string"}), tools([PING]))
+    line = sequence(regex("x"), mixed, regex("y"))
+    text = 'x"<|tool_call>"y'
+    assert mixed.writes('"<|tool_call>"')
+    assert line.writes(text)
+    assert line.accepts(text)
+    assert line.parse(text) == ("x", "<|tool_call>", "y")
+    assert sequence(line, tools([PING])).parse(text + CALL) == (
+        ("x", "<|tool_call>", "y"),
+        (ToolCall("ping", {}),),
+    )
+    assert not line.writes("x<|tool_call>y")
+
+
+def test_a_value_of_no_option_is_refused_whatever_it_is() -> None:
+    mixed = either(json_schema({"type": "integer"}), tools([PING]))
+    assert mixed.render(3) == "3"
+    assert mixed.render([ToolCall("ping", {})]) == CALL
+    for value in (object(), {"a"}, ["ping"], ToolCall("ping", {"a": object()})):
+        with pytest.raises(ConstraintError):
+            mixed.render(value)
+    with pytest.raises(ConstraintError, match="as many values"):
+        sequence(regex("x"), mixed).render(3)
+
+
+def test_a_call_that_is_valid_but_never_written_may_stand_behind_a_text_too() -> None:
+    note = ToolDeclaration(
+        "note", "", {"properties": {"text": {"type": "string", "maxLength": 999}}}
+    )
+    call = f'<|tool_call>call:note{{text:<|"|>{"z" * 300}<|"|>}}<tool_call|>'
+    turns = tools([note], choice="auto")
+    assert not turns.writes(call)
+    assert turns.accepts(call)
+    assert turns.accepts(f"I note it.{call}")
+    assert not turns.accepts(f"I <|note> it.{call}")
+    assert not tools([note]).accepts(f"I note it.{call}")
+
+
+def test_a_schema_that_is_not_json_is_refused() -> None:
+    circular: dict[str, Any] = {}
+    circular["not"] = circular
+    for schema in ([1], None, "x", {"enum": {1, 2}}, {"const": float("inf")}, circular):
+        with pytest.raises(ConstraintError, match="a schema"):
+            json_schema(cast(Any, schema))
+    with pytest.raises(ConstraintError, match="must be JSON"):
+        tools([ToolDeclaration("ping", "", {"enum": {1, 2}})])
+
+
 def test_what_cannot_be_put_together_is_refused() -> None:
     with pytest.raises(ConstraintError, match="nothing to be put together"):
         sequence()
     with pytest.raises(ConstraintError, match="of 2 has not 1"):
         sequence(regex("a"), regex("b")).render(["a"])
     with pytest.raises(ConstraintError, match="too large"):
-        sequence(*[regex(".{0,200}") for _ in range(400)])
+        sequence(*[regex(".{0,500}")] * 100)

@@ -61,6 +61,16 @@ def test_llguidance_derives_whatever_can_be_written(grammar: str) -> None:
         ('start: "a" start "b" | "c"', ["c", "acb", "aaaaacbbbbb"]),
         ('start: a b\na: | "x"\nb: "y"\n', ["y", "xy"]),
         ('start: x\nx: y | "1"\ny: x | "2"', ["1", "2"]),
+        ('start: x y\nx: "a"?\ny: "b"?\n%ignore " "', ["", "b", "a  b"]),
+        (
+            "start: "
+            + " ".join("abcdefghijklmnop")
+            + "\n"
+            + "".join(f'{one}: "{one}"?\n' for one in "abcdefghijklmnop")
+            + '%ignore " "',
+            ["", "ap", "b c  no"],
+        ),
+        ('start: "Straße"i', ["straße", "STRAßE"]),
     ],
 )
 def test_what_llguidance_derives_can_be_written(grammar: str, texts: list[str]) -> None:
@@ -77,6 +87,8 @@ def test_what_llguidance_derives_can_be_written(grammar: str, texts: list[str]) 
         (ARITHMETIC, " 1"),
         (JSON, "[1,]"),
         ('start: "a" start "b" | "c"', "acbb"),
+        ('start: x y\nx: "a"?\ny: "b"\n%ignore " "', " b"),
+        ('start: "ı"i', "I"),
     ],
 )
 def test_what_is_not_derived_is_neither_accepted_nor_written(grammar: str, text: str) -> None:
@@ -100,8 +112,32 @@ def test_only_what_nests_is_bounded_and_that_is_noted() -> None:
         ("start: a", "not a grammar in Lark's notation"),
         ("start: /(a)\\1/", "terminal"),
         ('start: "a" start', "no text that can be written"),
+        ("start: /\\p/", "bad escape"),
+        ("%import nothing.X\nstart: X", "nothing.lark"),
+        ("%declare X\nstart: X", "terminal X: it is declared without a pattern"),
+        (
+            "start: r0\n"
+            + "\n".join(f"r{n}: r{n + 1} r{n + 1}" for n in range(500))
+            + '\nr500: "a"',
+            "far",
+        ),
     ],
 )
 def test_a_grammar_that_cannot_be_compiled_is_refused(grammar: str, reason: str) -> None:
     with pytest.raises(ConstraintError, match=reason):
         lark(grammar)
+
+
+def test_levels_of_precedence_take_no_longer_the_more_there_are() -> None:
+    levels = "".join(f'level{n}: level{n + 1} ("o{n}" level{n + 1})*\n' for n in range(14))
+    operand = 'level14: /[0-9]+/ | "(" level0 ")"'
+    constraint = lark(f"start: level0\n{levels}{operand}")
+    for text in ("1o13(2o03)o74", "((((1))))"):
+        assert constraint.accepts(text)
+        assert constraint.writes(text)
+
+
+def test_a_grammar_that_llguidance_cannot_judge_is_not_taken_for_a_wrong_text() -> None:
+    many = lark("start: " + "|".join(f'"word{n}"' for n in range(2100)))
+    assert "cannot judge a text of this grammar" in str(many.complaint("word5"))
+    assert lark('start: "a"').complaint("b") == "not a text of this grammar"

@@ -254,6 +254,7 @@ def test_what_no_automaton_holds_is_checked_on_the_value() -> None:
 
 KEYWORDS: list[tuple[Any, list[str], list[str]]] = [
     (True, ['{"a":[1]}', '"x"', "null"], ["nul", ""]),
+    ({"enum": ["a", 3, 4], "not": {"not": {"multipleOf": 2}}}, ['"a"', "4"], ["3"]),
     ({"type": "integer", "minimum": -3, "maximum": 12}, ["-3", "0", "12"], ["-4", "13", "1.5"]),
     (
         {"minimum": 0.5, "exclusiveMaximum": 2, "type": "number"},

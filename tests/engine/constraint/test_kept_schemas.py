@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -112,6 +115,56 @@ def test_a_folder_that_cannot_be_written_to_is_done_without(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(store, "WORTH_SECONDS", 0.0)
     assert not stored("text", compiled).dfa.is_empty
+
+
+def test_a_user_without_a_home_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert not stored("text", compiled).dfa.is_empty
+
+
+def test_a_file_that_may_only_be_read_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError("Operation not permitted")
+
+    stored("text", compiled)
+    monkeypatch.setattr(store.os, "utime", refused)
+    assert not stored("text", refuse).dfa.is_empty
+    assert caplog.text == ""
+
+
+def test_what_cannot_be_written_to_the_end_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(opened: IO[bytes], **_: Any) -> None:
+        opened.write(b"PK")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(store.np, "savez_compressed", full)
+    assert not stored("text", compiled).dfa.is_empty
+    assert list(folder.iterdir()) == []
+
+
+def test_threads_that_keep_the_same_schema_do_not_meddle(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = compiled()
+    started = threading.Barrier(8)
+
+    def made() -> Compiled:
+        started.wait()
+        return first
+
+    with ThreadPoolExecutor(8) as pool, caplog.at_level(logging.INFO, "gesso"):
+        list(pool.map(lambda _: stored("text", made), range(8)))
+        stored("text", refuse)
+    assert caplog.text == ""
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_a_new_process_finds_it(folder: Path) -> None:

@@ -1,30 +1,15 @@
-"""The tools that every agent may name: reading the workspace, and saving a record."""
+"""The tool that keeps records, made for each agent from its schema."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from jsonschema import Draft202012Validator
-from pydantic import Field
 
 from .errors import ArgumentError
-from .tool import Context, Tool, tool
-
-
-@tool
-def read_file(path: Annotated[str, Field(description="Path of the file")], context: Context) -> str:
-    """Read a text file."""
-    return context.workspace.read(path)
-
-
-@tool
-def list_files(
-    folder: Annotated[str, Field(description="Path of the folder")], context: Context
-) -> str:
-    """List the files of a folder."""
-    return "\n".join(context.workspace.list(folder))
+from .tool import Context, Tool
 
 
 def save_record(schema: Mapping[str, Any]) -> Tool:
@@ -46,4 +31,4 @@ def save_record(schema: Mapping[str, Any]) -> Tool:
         )
         return "saved"
 
-    return Tool("save_record", "Save the record.", schema, run)
+    return Tool("save_record", "Save the record.", schema, run, idempotent=True)

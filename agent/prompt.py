@@ -1,0 +1,30 @@
+"""The messages that a turn is generated from: the conversation, with the agent's blocks in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..engine import Message
+from ..memory import Block
+
+# An agent that has one of these is shown its empty blocks too, so that it can fill them.
+EDITING = frozenset({"append_to_block", "replace_in_block"})
+
+
+def with_blocks(
+    messages: Sequence[Message], blocks: Sequence[Block], tools: Sequence[str]
+) -> list[Message]:
+    """The messages, with the blocks behind the instructions of the system message that they begin
+    with. An empty block is left out where no tool of `tools` could fill it."""
+    edits = not EDITING.isdisjoint(tools)
+    shown = [_shown(block) for block in blocks if block.value or edits]
+    if not shown:
+        return list(messages)
+    system = messages[0]
+    return [replace(system, content="\n\n".join([system.content, *shown])), *messages[1:]]
+
+
+def _shown(block: Block) -> str:
+    head = f"[{block.label}: {len(block.value)} of {block.bound} characters]"
+    return "\n".join(part for part in (f"{head} {block.description}".rstrip(), block.value) if part)

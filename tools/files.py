@@ -1,0 +1,135 @@
+"""The tools on the workspace's files: read, write, edit, list, search."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import regex
+from pydantic import Field
+
+from .errors import ArgumentError, WorkspaceError
+from .output import OUTPUT_LIMIT
+from .tool import Context, Kind, tool
+from .workspace import read_at
+
+EDIT_LIMIT = 4_000_000
+"""Bytes of the largest file that is edited."""
+
+MATCHES = 100
+"""Lines that a search shows."""
+
+SEARCHED_BYTES = 50_000_000
+SEARCH_SECONDS = 5.0
+LINE_LIMIT = 300
+"""Characters of a line that a search shows."""
+
+FilePath = Annotated[str, Kind.PATH, Field(description="Path of the file")]
+FolderPath = Annotated[str, Kind.PATH, Field(description="Path of the folder")]
+
+
+@tool(idempotent=True)
+def read_file(path: FilePath, context: Context) -> str:
+    """Read a text file."""
+    # a character takes at most four bytes
+    read = context.workspace.read(path, limit=4 * OUTPUT_LIMIT)
+    if read.whole:
+        return context.cut(read.text)
+    shown = context.secrets.redactor.blank(read.text)[:OUTPUT_LIMIT]
+    return f"{shown}\n[cut: {len(shown):,} characters of a file of {read.size:,} bytes are shown]"
+
+
+@tool(idempotent=True)
+def read_lines(
+    path: FilePath,
+    first: Annotated[int, Field(ge=1, description="First line, counted from 1")],
+    last: Annotated[int, Field(ge=1, description="Last line")],
+    context: Context,
+) -> str:
+    """Read some lines of a text file, each with its number."""
+    lines = _whole(path, context).splitlines()
+    chosen = enumerate(lines[first - 1 : last], first)
+    shown = "\n".join(f"{number}: {line}" for number, line in chosen)
+    return context.cut(shown) if shown else f"[{path} has {len(lines):,} lines]"
+
+
+@tool(idempotent=True)
+def write_file(path: FilePath, text: str, context: Context) -> str:
+    """Write a text file, in place of the one that is there."""
+    context.workspace.write(path, text)
+    return f"{path}: {len(text):,} characters written"
+
+
+@tool
+def edit_file(
+    path: FilePath,
+    old: Annotated[str, Field(description="The exact text to replace; it stands there once")],
+    new: Annotated[str, Field(description="The text in its place")],
+    context: Context,
+) -> str:
+    """Replace one passage of a text file."""
+    text = _whole(path, context)
+    # a match may overlap the one before, which str.count would not see
+    start = text.find(old)
+    if not old or start < 0:
+        raise ArgumentError(f"edit_file: old: does not stand in {path}; copy it from the file")
+    if text.find(old, start + 1) >= 0:
+        what = f"stands in {path} more than once; take more of what is around it"
+        raise ArgumentError(f"edit_file: old: {what}")
+    context.workspace.write(path, text[:start] + new + text[start + len(old) :])
+    return f"{path}: line {text.count(chr(10), 0, start) + 1} edited"
+
+
+@tool(idempotent=True)
+def list_files(folder: FolderPath, context: Context) -> str:
+    """List the files of a folder."""
+    return context.cut("\n".join(context.workspace.list(folder)))
+
+
+@tool(idempotent=True)
+def search_files(
+    text: Annotated[str, Field(min_length=1, max_length=500, description="What to look for")],
+    context: Context,
+    folder: FolderPath = ".",
+    pattern: Annotated[bool, Field(description="Whether text is a regular expression")] = False,
+) -> str:
+    """Find the lines of the files in a folder, and in the folders below, that hold a text."""
+    try:
+        wanted = regex.compile(text if pattern else regex.escape(text))
+    except regex.error as error:
+        raise ArgumentError(f"search_files: text: {error}") from None
+    deadline = time.monotonic() + SEARCH_SECONDS
+    found: list[str] = []
+    searched = 0
+    end = ""
+    try:
+        for path, opened, name in context.workspace.files(folder):
+            try:
+                content = read_at(opened, name, path, SEARCHED_BYTES - searched + 1)
+            except (WorkspaceError, OSError):
+                continue  # no text, or gone since: neither holds what is looked for
+            searched += content.size
+            if searched > SEARCHED_BYTES:
+                end = f"[stopped after {SEARCHED_BYTES:,} bytes: name a folder with less in it]"
+                break
+            for number, line in enumerate(content.text.splitlines(), 1):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                if wanted.search(line, timeout=left):
+                    found.append(f"{path}:{number}: {context.cut(line.strip(), LINE_LIMIT)}")
+            if len(found) >= MATCHES:
+                found = found[:MATCHES]
+                end = f"[cut: the first {MATCHES} lines are shown]"
+                break
+    except TimeoutError:
+        end = f"[stopped after {SEARCH_SECONDS:g} seconds: look for something simpler]"
+    return context.cut("\n".join([*found, end] if end else found) or "[nothing found]")
+
+
+def _whole(path: str, context: Context) -> str:
+    read = context.workspace.read(path, limit=EDIT_LIMIT)
+    if not read.whole:
+        what = f"has {read.size:,} bytes, more than the {EDIT_LIMIT:,} that are handled"
+        raise WorkspaceError(f"{path}: {what}")
+    return read.text
