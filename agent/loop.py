@@ -42,6 +42,7 @@ from ..tools import (
     decide,
     read_secrets,
 )
+from ..tools.permissions import call_text
 from .agent import Agent
 from .durable import Journal
 from .prompt import with_blocks
@@ -252,7 +253,7 @@ class _Run:
         return calls
 
     def _call(self, call: ToolCall, key: str) -> None:
-        name = f"{call.name}({json.dumps(call.arguments, sort_keys=True, ensure_ascii=False)})"
+        name = call_text(call.name, call.arguments)
         if name in self.succeeded:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
         context = self.loop.context(self.run, self.job, key, self.source)

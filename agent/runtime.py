@@ -92,13 +92,14 @@ class Runtime:
         agent = Agent.from_front_matter(front)
         if agent.name in self.agents:
             raise front.error(("name",), f"another agent is called {agent.name} already")
+        offered: list[Tool] = []
         for number, name in enumerate(agent.tools):
             try:
-                self._registry.select([name], record=agent.record_schema)
+                offered += self._registry.select([name], record=agent.record_schema)
             except ToolError as error:
                 raise front.error(("tools", number), str(error)) from None
         try:
-            agent.rules.check(self._loop.tools(agent))
+            agent.rules.check(offered)
         except ToolError as error:
             raise front.error(("permissions",), str(error)) from None
         for name, schema in (agent.record or {}).items():

@@ -18,11 +18,12 @@ Integers = NDArray[np.int64]
 QUOTE_BYTE = ord('"')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vocabulary:
     """`tokens[i]` is what token `i` decodes to, or `None` for a control token and for padding
     ids that have no text; `controls` maps a control token's text to its id; `ends` are the ids
-    that end a turn; `pad` is the id that fills a canvas after its end."""
+    that end a turn; `pad` is the id that fills a canvas after its end. Two with the same content
+    are equal."""
 
     tokens: Sequence[bytes | None]
     controls: Mapping[str, int]
@@ -31,6 +32,12 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -41,7 +48,7 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all of it, for caches of compiled automata."""
+        """A hash of all of it."""
         digest = hashlib.sha256()
         for token in self.tokens:
             digest.update(b"\x00" if token is None else b"\x01" + len(token).to_bytes(4) + token)

@@ -126,7 +126,12 @@ class Call:
     @property
     def text(self) -> str:
         """The exact call on one line, as a person is shown it before they approve."""
-        return f"{self.tool.name}({json.dumps(self.arguments, sort_keys=True, ensure_ascii=False)})"
+        return call_text(self.tool.name, self.arguments)
+
+
+def call_text(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call on one line; the same for the same arguments in any order."""
+    return f"{name}({json.dumps(arguments, sort_keys=True, ensure_ascii=False)})"
 
 
 @dataclass(frozen=True)

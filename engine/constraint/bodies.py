@@ -8,21 +8,18 @@ and the places in the vocabulary's trie where it is left by its closing quote.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
-from threading import Lock
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..vocabulary import QUOTE_BYTE, Trie, Vocabulary
+from ..vocabulary import QUOTE_BYTE, Vocabulary
 from .dfa import BYTES, Dfa
 from .walk import walk
 
 Integers = NDArray[np.int64]
-_CACHE_SIZE = 256
 MOST_COUNTED = 16
 """Where characters are counted, a token with more of them is not used."""
 
@@ -87,31 +84,17 @@ class Places:
     characters: Integers
 
 
-_lifted: OrderedDict[tuple[bytes, bool, bool, str], Moves] = OrderedDict()
-_lock = Lock()
-
-
 def moves_of(body: Body, vocabulary: Vocabulary) -> Moves:
     """The moves of a body's automaton over a vocabulary; the last few hundred are kept."""
-    counts = body.counted is not None
-    quoted = body.closing == "quote"
-    key = (body.dfa.digest, quoted, counts, vocabulary.fingerprint)
-    with _lock:
-        if key in _lifted:
-            _lifted.move_to_end(key)
-            return _lifted[key]
-    moves = _moves(body.dfa, vocabulary.trie, quoted=quoted, counts=counts)
-    with _lock:
-        _lifted[key] = moves
-        if len(_lifted) > _CACHE_SIZE:
-            _lifted.popitem(last=False)
-    return moves
+    quoted, counts = body.closing == "quote", body.counted is not None
+    return _moves(body.dfa, vocabulary, quoted=quoted, counts=counts)
 
 
-def _moves(dfa: Dfa, trie: Trie, *, quoted: bool, counts: bool) -> Moves:
+@lru_cache(maxsize=256)
+def _moves(dfa: Dfa, vocabulary: Vocabulary, *, quoted: bool, counts: bool) -> Moves:
     """The walk of an automaton with a state for each state and number of characters, and one more
     for each number of characters behind the closing quote."""
-    size, levels = len(dfa.final), 1 + MOST_COUNTED if counts else 1
+    trie, size, levels = vocabulary.trie, len(dfa.final), 1 + MOST_COUNTED if counts else 1
     inside = dfa.table[:, :BYTES].astype(np.int32)
     ends = np.append(dfa.final, False)[inside] if counts else np.zeros_like(inside, bool)
     behind = size * levels

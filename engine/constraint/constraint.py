@@ -51,8 +51,7 @@ class Constraint:
 
     def writes(self, text: str) -> bool:
         """Whether the canvas can be made to read as this text."""
-        state = self.dfa.run(symbol for symbol, _ in self._symbols(text, 0))
-        return state >= 0 and bool(self.dfa.final[state])
+        return len(text) in self.ends(text, 0)
 
     def complaint(self, text: str) -> str | None:
         """Why the text does not satisfy the constraint, with the JSON pointer of the place where
@@ -209,9 +208,6 @@ class SequenceConstraint(Constraint):
         complaints = (part.complaint(one) for part, one in zip(self.parts, texts, strict=True))
         return next((complaint for complaint in complaints if complaint is not None), None)
 
-    def writes(self, text: str) -> bool:
-        return self._cut(text) is not None
-
     def ends(self, text: str, start: int) -> list[int]:
         """Each part is read by itself: what spells another one's control token is text in it."""
         found = {start}
@@ -261,9 +257,6 @@ class EitherConstraint(Constraint):
     def complaint(self, text: str) -> str | None:
         complaints = [option.complaint(text) for option in self.options]
         return None if None in complaints else "; ".join(map(str, complaints))
-
-    def writes(self, text: str) -> bool:
-        return any(option.writes(text) for option in self.options)
 
     def ends(self, text: str, start: int) -> list[int]:
         """Each option is read by itself, as in a sequence."""

@@ -38,9 +38,10 @@ class Place:
     inner: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dfa:
-    """A trimmed deterministic automaton: every state is reachable and can reach a final one.
+    """A trimmed deterministic automaton: every state is reachable and can reach a final one. Two
+    that do the same, state by state, are equal, whatever is known of their places.
 
     `table[state, symbol]` is the next state or -1; `controls[k]` is the name of symbol 256 + k.
     """
@@ -68,10 +69,18 @@ class Dfa:
                 return -1
         return state
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dfa) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @cached_property
     def digest(self) -> bytes:
         """A hash of what it does."""
-        return hashlib.sha256(self.table.tobytes() + self.final.tobytes()).digest()
+        digest = hashlib.sha256(self.table.tobytes() + self.final.tobytes())
+        digest.update(repr((self.controls, self.start)).encode())
+        return digest.digest()
 
     @cached_property
     def sparse(self) -> Sparse:

@@ -88,7 +88,7 @@ def verdict_of(grammar: str) -> Callable[[str], str | None]:
         raise ConstraintError(_MISSING) from None
     matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(grammar), log_level=0)
     if matcher.is_error():
-        reason = matcher.get_error().strip().splitlines()[0]
+        reason = _first_line(matcher.get_error())
         raise ConstraintError(f"llguidance refuses this grammar: {reason}")
 
     def complaint(text: str) -> str | None:
@@ -97,7 +97,7 @@ def verdict_of(grammar: str) -> Callable[[str], str | None]:
         if fresh.try_consume_tokens(symbols) == len(symbols) and fresh.is_accepting():
             return None
         if fresh.is_error():  # it has bounds of its own, of which a grammar tells only in use
-            reason = fresh.get_error().strip().splitlines()[0]
+            reason = _first_line(fresh.get_error())
             return f"llguidance cannot judge a text of this grammar: {reason}"
         return "not a text of this grammar"
 
@@ -113,8 +113,12 @@ def _read(grammar: str) -> Lark:
     try:
         return Lark(grammar, parser="earley", lexer="dynamic")
     except (LarkError, re.error, OSError) as error:  # of Lark, of `re`, and of what is imported
-        reason = str(error).strip().splitlines()[0]
+        reason = _first_line(str(error))
         raise ConstraintError(f"not a grammar in Lark's notation: {reason}") from None
+
+
+def _first_line(complaint: str) -> str:
+    return complaint.strip().splitlines()[0]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ string does, so that a token is no more than a few numbers, and all that follows
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +23,11 @@ from .dfa import BYTES, Dfa, Place
 from .walk import Functions, Walk, distinct, scrambled, spread, sums, walk
 
 Integers = NDArray[np.int64]
-_CACHE_SIZE = 64
 _DENSE = 1 << 18
 """Numbers below this are renumbered by a table of all of them, and not by sorting."""
 
-_compiled: OrderedDict[tuple[int, str], tuple[Constraint, TokenAutomaton]] = OrderedDict()
-_lock = Lock()
 
-
+@lru_cache(maxsize=64)
 def compile_automaton(constraint: Constraint, vocabulary: Vocabulary) -> TokenAutomaton:
     """Lift a constraint to a vocabulary; the last few results are kept.
 
@@ -39,17 +35,7 @@ def compile_automaton(constraint: Constraint, vocabulary: Vocabulary) -> TokenAu
         ConstraintError: the language names a control token that the vocabulary does not have, or
             no sequence of its tokens spells any text of the language.
     """
-    key = (id(constraint), vocabulary.fingerprint)
-    with _lock:
-        if key in _compiled:
-            _compiled.move_to_end(key)
-            return _compiled[key][1]
-    automaton = _lift(constraint.dfa, vocabulary)
-    with _lock:
-        _compiled[key] = (constraint, automaton)  # the constraint is kept, so its id stays its own
-        if len(_compiled) > _CACHE_SIZE:
-            _compiled.popitem(last=False)
-    return automaton
+    return _lift(constraint.dfa, vocabulary)
 
 
 @dataclass(frozen=True, eq=False)
