@@ -51,7 +51,10 @@ log = logging.getLogger("gesso")
 
 
 class Job(BaseModel):
-    """What a run is given: its agent as it was then, the model, the message, the document."""
+    """What a run is given: its agent as it was then, the model, the message, the document.
+
+    `outside`: the message came from neither the person nor an agent (a webhook's body).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,6 +62,7 @@ class Job(BaseModel):
     model: str
     input: str
     document: str | None = None
+    outside: bool = False
 
 
 class Ended(Exception):  # noqa: N818 - an ending is no error
@@ -257,7 +261,7 @@ class _Run:
         if name in self.succeeded:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
         context = self.loop.context(self.run, self.job, key, self.source)
-        tainted = any(message.role == "tool" for message in self.messages)
+        tainted = self.job.outside or any(message.role == "tool" for message in self.messages)
         answer = self.journal.step(
             f"tool {call.name}", self.loop.call, self.job, call, context, tainted
         )

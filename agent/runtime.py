@@ -148,19 +148,41 @@ class Runtime:
         self._journal.start(run, job.model_dump(mode="json"))
         return self.wait(run)
 
+    def enqueue(
+        self,
+        agent: str,
+        message: str,
+        *,
+        key: str,
+        trigger: str,
+        document: str | None = None,
+        outside: bool = False,
+    ) -> str:
+        """Queue a run, and name it. The same key of the same agent is one run for ever.
+
+        `outside`: the message holds what neither the person nor an agent wrote.
+        """
+        digest = hashlib.sha256(f"{agent}\0{key}".encode()).hexdigest()
+        run = f"{agent}-{digest[:12]}"
+        job = self._job(agent, message, document, outside=outside)
+        if self._add(run, job, trigger):
+            log.info("%s: queued: %s", run, trigger)
+        # Queued in any case: a kill may have come between the two.
+        self._journal.enqueue(run, job.model_dump(mode="json"))
+        return run
+
     def enqueue_document(self, agent: str, path: Path) -> str:
         """Queue a run for a file of the project, and name it. The same content under the same
         name is one run for ever."""
         name = self._workspace.name(path)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest = hashlib.sha256(f"{agent}\0{name}\0{content}".encode()).hexdigest()
-        run = f"{agent}-{digest[:12]}"
-        job = self._job(agent, f"New file: {name}", name)
-        if self._add(run, job, f"file {name}"):
-            log.info("%s: queued: %s", run, name)
-        # Queued in any case: a kill may have come between the two.
-        self._journal.enqueue(run, job.model_dump(mode="json"))
-        return run
+        return self.enqueue(
+            agent,
+            f"New file: {name}",
+            key=f"{name}\0{content}",
+            trigger=f"file {name}",
+            document=name,
+        )
 
     def wait(self, run: str) -> Run:
         self._journal.wait(run)
@@ -198,13 +220,17 @@ class Runtime:
         except Exception:
             log.exception("%s: no longer watching %s", agent.name, trigger.folder)
 
-    def _job(self, agent: str, message: str, document: str | None) -> Job:
+    def _job(self, agent: str, message: str, document: str | None, *, outside: bool = False) -> Job:
         if agent not in self.agents:
             known = ", ".join(sorted(self.agents)) or "none"
             raise ProjectError(f"unknown agent {agent}; known are {known}")
         definition = self.agents[agent]
         return Job(
-            agent=definition, model=self.model_of(definition), input=message, document=document
+            agent=definition,
+            model=self.model_of(definition),
+            input=message,
+            document=document,
+            outside=outside,
         )
 
     def _add(self, run: str, job: Job, trigger: str) -> bool:
