@@ -5,6 +5,7 @@ from .database import use_wal
 from .errors import (
     BlockError,
     FactError,
+    InboxError,
     StoreError,
     StoreLockedError,
     StoreOpenError,
@@ -13,7 +14,22 @@ from .errors import (
 )
 from .memory import Memory
 from .ranking import BM25, Ranking
-from .rows import Block, Fact, LedgerEntry, Record, Run, RunState, StoredMessage
+from .rows import (
+    Block,
+    Entry,
+    EntryKind,
+    Event,
+    EventKind,
+    Fact,
+    LedgerEntry,
+    Letter,
+    Record,
+    Run,
+    RunState,
+    StoredMessage,
+    Verdict,
+    Wanted,
+)
 from .store import Store
 from .vectors import Embedding
 
@@ -23,9 +39,15 @@ __all__ = [
     "BlockError",
     "Blocks",
     "Embedding",
+    "Entry",
+    "EntryKind",
+    "Event",
+    "EventKind",
     "Fact",
     "FactError",
+    "InboxError",
     "LedgerEntry",
+    "Letter",
     "Memory",
     "Ranking",
     "Record",
@@ -38,5 +60,7 @@ __all__ = [
     "StoreVersionError",
     "StoredMessage",
     "TransferError",
+    "Verdict",
+    "Wanted",
     "use_wal",
 ]

@@ -17,8 +17,11 @@ from .cost import cost
 from .demo import demo
 from .exits import exit_code, message
 from .generate import generate
+from .inbox import approve, deny, inbox
 from .memory import memory
 from .run import run
+from .runs import cancel, logs, pause, resume, runs, trace
+from .tell import tell
 from .up import up
 
 app = typer.Typer(
@@ -27,8 +30,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, generate, cost, bench):
+for command in (demo, run, up, tell, generate, cost, bench):
     app.command()(command)
+for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
+    app.command(rich_help_panel="What runs")(command)
 app.add_typer(memory)
 
 

@@ -13,24 +13,24 @@ from gesso.memory import StoreLockedError
 def test_a_work_and_its_steps_happen_once(tmp_path: Path) -> None:
     happened: list[str] = []
 
-    def body(journal: Journal, name: str, payload: dict[str, Any]) -> Any:
-        return journal.step("note", lambda: happened.append(f"{name} {payload['n']}"))
+    def body(journal: Journal, payload: dict[str, Any]) -> Any:
+        return journal.step("note", lambda: happened.append(payload["note"]))
 
     for _ in range(2):
         journal = Journal(tmp_path, body, listen=True)
-        journal.enqueue("queued", {"n": 1})
-        journal.start("started", {"n": 2})
+        journal.enqueue("queued", {"note": "queued"})
+        journal.start("started", {"note": "started"})
         journal.wait("queued")
         journal.wait("started")
         journal.close()
-    assert sorted(happened) == ["queued 1", "started 2"]
+    assert sorted(happened) == ["queued", "started"]
     with sqlite3.connect(tmp_path / "durable.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         rows = connection.execute(
             "SELECT DISTINCT serialization, application_version FROM workflow_status"
         ).fetchall()
     connection.close()
-    assert rows == [("portable_json", "1")]
+    assert rows == [("portable_json", "2")]
 
 
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
@@ -42,12 +42,12 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
             raise problem
         return "done"
 
-    def body(journal: Journal, name: str, payload: dict[str, Any]) -> Any:
-        problem = StoreLockedError("locked") if name == "locked" else ValueError("broken")
+    def body(journal: Journal, payload: dict[str, Any]) -> Any:
+        problem = StoreLockedError("locked") if "locked" in payload else ValueError("broken")
         return journal.step("try", fail_once, problem, retry=StoreLockedError)
 
     journal = Journal(tmp_path, body, listen=False)
-    journal.start("locked", {})
+    journal.start("locked", {"locked": True})
     journal.wait("locked")
     assert tried == ["locked", "locked"]
     tried.clear()

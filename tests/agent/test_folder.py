@@ -91,7 +91,7 @@ def test_a_kill_between_store_and_queue_loses_no_file(
     with Runtime(project, engine=scripted) as runtime:
         runtime.load()
         with monkeypatch.context() as patch:
-            patch.setattr(runtime._journal, "enqueue", lambda *_: None)
+            patch.setattr(runtime._journal, "enqueue", lambda *_, **__: None)
             run = runtime.enqueue_document("clerk", path)
         assert runtime.enqueue_document("clerk", path) == run
         assert runtime.wait(run).state == "done"
