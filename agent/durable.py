@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ VERSION = "2"
 QUEUE = "runs"
 POLL_SECONDS = 0.2
 RETRIES = 8
+TIDIED = 500  # works at once: it is one transaction
 LOCK_SECONDS = 30
 
 Body = Callable[["Journal", dict[str, Any]], Any]
@@ -106,6 +108,18 @@ class Journal:
             DBOS.retrieve_workflow(name).get_result(polling_interval_sec=POLL_SECONDS)
         except Exception as problem:
             raise RunError(f"run {name}: {problem}") from problem
+
+    def tidy(self, before: datetime) -> int:
+        """Forget the works that were done by then, and how far they had come; their number."""
+        done = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            completed_before=before.isoformat(),
+            limit=TIDIED,
+            load_input=False,
+            load_output=False,
+        )
+        DBOS.delete_workflows([work.workflow_id for work in done])
+        return len(done)
 
     def step(
         self,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ STATE = ".gesso"
 PRIORITIES = {"high": 1, "normal": 2, "low": 3}
 POST_SECONDS = 0.25
 """How often the store is looked at for what should begin or go on."""
+TIDY_SECONDS = 300
+"""How often, and how long after its end, what the journal knows of a run's steps is forgotten; the
+store keeps the run."""
 
 
 class Runtime:
@@ -175,8 +179,9 @@ class Runtime:
         job = self._job(agent, message, document, outside=outside)
         if self._add(run, job, trigger):
             log.info("%s: queued: %s", run, trigger)
-        # Queued in any case: a kill may have come between the two.
-        self._enqueue(run, 0, job)
+        # A kill may have come between the store and the queue.
+        if self._known(run).state == "queued":
+            self._enqueue(run, 0, job)
         return run
 
     def enqueue_document(self, agent: str, path: Path) -> str:
@@ -195,7 +200,8 @@ class Runtime:
     def wait(self, run: str) -> Run:
         """The run when its present part has ended."""
         known = self._known(run)
-        self._journal.wait(_work_of(run, known.part))
+        if known.state in ("queued", "running"):
+            self._journal.wait(_work_of(run, known.part))
         return self._known(run)
 
     def _known(self, run: str) -> Run:
@@ -225,11 +231,15 @@ class Runtime:
     def _deliver(self, stop: threading.Event) -> None:
         """Begin what was told to agents, and let go on what waited, until `stop` is set."""
         self._queue_again()
+        tidied = time.monotonic()
         while not stop.wait(POST_SECONDS):
             try:
                 self.deliver()
             except StoreError as error:
                 log.warning("not delivered yet: %s", error)
+            if time.monotonic() - tidied > TIDY_SECONDS:
+                tidied = time.monotonic()
+                self._journal.tidy(datetime.now(UTC) - timedelta(seconds=TIDY_SECONDS))
 
     def deliver(self) -> None:
         """Queue a run for every message that is due, and the next part of every run that can go on:

@@ -1,6 +1,8 @@
 """The journal: works once, steps once, JSON on disk."""
 
 import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,25 @@ def test_a_journal_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
         Journal(tmp_path, lambda *_: None, listen=False)
     (tmp_path / "durable.db").unlink()
     Journal(tmp_path, lambda *_: None, listen=False).close()
+
+
+def test_what_is_done_is_forgotten_and_what_is_not_is_kept(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def body(journal: Journal, payload: dict[str, Any]) -> Any:
+        return journal.step("wait", lambda: go.wait(20) if payload["wait"] else True)
+
+    journal = Journal(tmp_path, body, listen=False)
+    journal.start("done", {"wait": False})
+    journal.start("open", {"wait": True})
+    journal.wait("done")
+    assert journal.tidy(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert journal.tidy(datetime.now(UTC) + timedelta(seconds=1)) == 1
+    go.set()
+    journal.wait("open")
+    with sqlite3.connect(tmp_path / "durable.db") as connection:
+        rows = connection.execute("SELECT workflow_uuid FROM workflow_status").fetchall()
+        steps = connection.execute("SELECT DISTINCT workflow_uuid FROM operation_outputs")
+        assert (rows, steps.fetchall()) == ([("open",)], [("open",)])
+    connection.close()
+    journal.close()
