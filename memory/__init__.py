@@ -2,8 +2,10 @@
 
 from .blocks import Blocks
 from .database import use_wal
+from .embedding import served_embedding
 from .errors import (
     BlockError,
+    EmbeddingError,
     FactError,
     InboxError,
     StoreError,
@@ -39,6 +41,7 @@ __all__ = [
     "BlockError",
     "Blocks",
     "Embedding",
+    "EmbeddingError",
     "Entry",
     "EntryKind",
     "Event",
@@ -62,5 +65,6 @@ __all__ = [
     "TransferError",
     "Verdict",
     "Wanted",
+    "served_embedding",
     "use_wal",
 ]

@@ -23,6 +23,7 @@ from .mail import Mail
 from .memory import Memory
 from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, Wanted, time_of
 from .tables import inbox, ledger, messages, records, runs
+from .vectors import Embedding
 
 # A run in one of these can go on as its next part.
 RESUMABLE: tuple[RunState, ...] = ("waiting", "paused", "retrying", "stopped", "failed")
@@ -31,9 +32,15 @@ RESUMABLE: tuple[RunState, ...] = ("waiting", "paused", "retrying", "stopped", "
 class Store:
     """One project's store. Safe to use from several threads and processes."""
 
-    def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | Path,
+        *,
+        busy_timeout: float = 30.0,
+        embedding: Embedding | None = None,
+    ) -> None:
         self._database = Database(url, busy_timeout=busy_timeout)
-        self.memory = Memory(self._database)
+        self.memory = Memory(self._database, embedding=embedding)
         self.inbox = Inbox(self._database)
         self.mail = Mail(self._database)
         self.audit = Audit(self._database)

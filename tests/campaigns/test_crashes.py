@@ -87,7 +87,7 @@ def test_no_run_is_lost_and_no_finished_call_is_made_twice(tmp_path: Path) -> No
                     letter = Letter(f"m{begun}", "clerk", "person", "Go", datetime.now(UTC))
                     store.mail.post(letter)
             begun += 1
-        by_itself = live(tmp_path, rng.expovariate(1 / 0.8))
+        by_itself = live(tmp_path, rng.expovariate(1 / 0.4))
         kills += not by_itself
         asked += answer(tmp_path)
         if by_itself and len(ended(tmp_path)) == RUNS:

@@ -167,6 +167,7 @@ def test_the_room_exports_these_names() -> None:
         "BlockError",
         "Blocks",
         "Embedding",
+        "EmbeddingError",
         "Entry",
         "EntryKind",
         "Event",
@@ -190,5 +191,6 @@ def test_the_room_exports_these_names() -> None:
         "TransferError",
         "Verdict",
         "Wanted",
+        "served_embedding",
         "use_wal",
     }
