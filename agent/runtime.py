@@ -62,6 +62,7 @@ class Runtime:
         self._engine = engine
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
+        self._held: set[str] = set()  # messages to agents that are not there
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
         state = state_of(self.folder)
@@ -246,17 +247,18 @@ class Runtime:
         the person has answered, or the time to try again has come."""
         now = datetime.now(UTC)
         for letter in self.store.mail.due(now):
-            run = ""
-            if letter.agent in self.agents:
-                run = self.enqueue(
-                    letter.agent,
-                    letter.text,
-                    key=f"mail {letter.key}",
-                    trigger=f"message from {letter.sender}",
-                    outside=letter.sender != PERSON,
-                )
-            else:
-                log.error("no agent %s: not delivered: %s", letter.agent, letter.text)
+            if letter.agent not in self.agents:
+                if letter.key not in self._held:
+                    log.error("no agent %s: held until there is one: %s", letter.agent, letter.text)
+                self._held.add(letter.key)
+                continue
+            run = self.enqueue(
+                letter.agent,
+                letter.text,
+                key=f"mail {letter.key}",
+                trigger=f"message from {letter.sender}",
+                outside=letter.sender != PERSON,
+            )
             self.store.mail.delivered(letter.key, run)
         for run in self.store.ready_runs(now):
             self._go_on(run)

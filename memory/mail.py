@@ -46,7 +46,7 @@ class Mail:
             return [_letter(row) for row in connection.execute(statement)]
 
     def delivered(self, key: str, run: str) -> None:
-        """Note which run a message started; `""` where none could be."""
+        """Note which run a message started."""
         with self._database.write() as connection:
             connection.execute(update(mail).where(mail.c.key == key).values(run=run))
 

@@ -122,6 +122,17 @@ def test_what_a_person_tells_an_agent_is_one_run(project: Path) -> None:
         assert (run.trigger, run.input) == ("message from person", "Good morning")
 
 
+def test_a_message_waits_for_its_agent(project: Path) -> None:
+    with up(project, engine(says("Hello."))) as runtime:
+        clerk = runtime.agents.pop("clerk")
+        runtime.store.mail.post(Letter("k", "clerk", "person", "Good morning", NOW))
+        runtime.deliver()
+        assert runtime.store.runs() == []
+        runtime.agents["clerk"] = clerk
+        runtime.deliver()
+        assert len(runtime.store.runs()) == 1
+
+
 def test_an_agent_gives_itself_a_message_for_later(
     project: Path, write_agent: Callable[..., Path]
 ) -> None:
