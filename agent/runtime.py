@@ -25,6 +25,7 @@ from .durable import Journal
 from .errors import ProjectError, RunError
 from .folder import settled_files
 from .loop import Job, Loop
+from .settings import Settings, read_settings
 
 log = logging.getLogger("gesso")
 
@@ -33,8 +34,10 @@ STATE = ".gesso"
 
 class Runtime:
     """`engine` is used for every agent: an engine, or the name of a model; without it each agent
-    has the model that its file names. `tools` are offered beside the built-in ones. A runtime
-    that does not `listen` carries out what it starts itself and leaves queued runs to another.
+    has the model of the settings, or else of its file. `settings` are the project's own, read from
+    its folder and the environment, where they are not given. `tools` are offered beside the
+    built-in ones. A runtime that does not `listen` carries out what it starts itself and leaves
+    queued runs to another.
     """
 
     def __init__(
@@ -44,20 +47,19 @@ class Runtime:
         engine: Engine | str | None = None,
         tools: Iterable[Tool] = (),
         listen: bool = True,
+        settings: Settings | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
         if not self.folder.is_dir():
             raise ProjectError(f"{folder}: no such folder")
         self.agents: dict[str, Agent] = {}
-        self._engine = engine
+        self.settings = read_settings(self.folder) if settings is None else settings
+        self._engine = self.settings.model if engine is None else engine
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
-        state = self.folder / STATE
-        if not state.is_dir():
-            state.mkdir(mode=0o700, exist_ok=True)
-            (state / ".gitignore").write_text("*\n")
+        state = state_folder(self.folder)
         self.store = Store(state / "store.db")
         self._loop = Loop(
             engine=self.engine,
@@ -129,7 +131,7 @@ class Runtime:
         with self._engine_lock:
             if model not in self._engines:
                 log.info("loading %s", model)
-                self._engines[model] = load_engine(model)
+                self._engines[model] = load_engine(model, self.settings.device, self.settings.dtype)
             return self._engines[model]
 
     def model_of(self, agent: Agent) -> str:
@@ -241,6 +243,15 @@ class Runtime:
 
     def _carry_out(self, journal: Journal, run: str, payload: dict[str, Any]) -> str:
         return self._loop.run(journal, run, Job.model_validate(payload))
+
+
+def state_folder(folder: Path) -> Path:
+    """The project's folder for what gesso keeps, made where it is missing."""
+    state = folder / STATE
+    if not state.is_dir():
+        state.mkdir(mode=0o700, exist_ok=True)
+        (state / ".gitignore").write_text("*\n")
+    return state
 
 
 def agent_files(folder: Path) -> list[Path]:

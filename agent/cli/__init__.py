@@ -13,6 +13,7 @@ import traceback
 import typer
 
 from .bench import bench
+from .config import config
 from .cost import cost
 from .demo import demo
 from .exits import exit_code, message
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, generate, cost, bench):
+for command in (demo, run, up, generate, cost, bench, config):
     app.command()(command)
 app.add_typer(memory)
 
