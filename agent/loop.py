@@ -46,6 +46,7 @@ from ..tools.permissions import call_text
 from .agent import Agent
 from .durable import Journal
 from .prompt import with_blocks
+from .telemetry import generation_span, record_result, tool_span
 
 log = logging.getLogger("gesso")
 
@@ -130,7 +131,9 @@ class Loop:
             )
             with self._generating:
                 try:
-                    result = engine.generate(request)
+                    with generation_span(engine.name, seed=seed, max_tokens=tokens_left) as span:
+                        result = engine.generate(request)
+                        record_result(span, result)
                 except AnswerError as error:
                     return {"error": str(error), **_metered(engine, error.usage)}
         except EngineError as error:
@@ -166,7 +169,8 @@ class Loop:
                 job.agent.secrets, environment=os.environ, file=self._secrets
             )  # as they are now, and never part of what a step keeps
             context = replace(context, secrets=secrets)
-            result = tools[call.name].call(call.arguments, context)
+            with tool_span(call.name, context.key):
+                result = tools[call.name].call(call.arguments, context)
         except ToolError as error:
             return {"ok": False, "content": f"error: {error}", "seconds": _since(start)}
         except StoreError as error:

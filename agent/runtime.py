@@ -24,8 +24,10 @@ from .agent import Agent, FolderTrigger
 from .durable import Journal
 from .errors import ProjectError, RunError
 from .folder import settled_files
+from .log import in_run
 from .loop import Job, Loop
 from .settings import Settings, read_settings
+from .telemetry import record_state, run_span
 
 log = logging.getLogger("gesso")
 
@@ -168,7 +170,8 @@ class Runtime:
         run = f"{agent}-{digest[:12]}"
         job = self._job(agent, message, document, outside=outside)
         if self._add(run, job, trigger):
-            log.info("%s: queued: %s", run, trigger)
+            with in_run(run, agent):
+                log.info("queued: %s", trigger)
         # Queued in any case: a kill may have come between the two.
         self._journal.enqueue(run, job.model_dump(mode="json"))
         return run
@@ -242,7 +245,11 @@ class Runtime:
         )
 
     def _carry_out(self, journal: Journal, run: str, payload: dict[str, Any]) -> str:
-        return self._loop.run(journal, run, Job.model_validate(payload))
+        job = Job.model_validate(payload)
+        with in_run(run, job.agent.name), run_span(job.model) as span:
+            state = self._loop.run(journal, run, job)
+            record_state(span, state)
+            return state
 
 
 def state_folder(folder: Path) -> Path:

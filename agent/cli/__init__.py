@@ -20,7 +20,7 @@ from .exits import exit_code, message
 from .generate import generate
 from .memory import memory
 from .run import run
-from .up import up
+from .up import stop, up
 
 app = typer.Typer(
     name="gesso",
@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, generate, cost, bench, config):
+for command in (demo, run, up, stop, generate, cost, bench, config):
     app.command()(command)
 app.add_typer(memory)
 
