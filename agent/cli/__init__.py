@@ -20,6 +20,8 @@ from .exits import exit_code, message
 from .generate import generate
 from .memory import memory
 from .run import run
+from .service import service
+from .status import status
 from .up import stop, up
 
 app = typer.Typer(
@@ -28,9 +30,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, stop, generate, cost, bench, config):
+for command in (demo, run, up, stop, status, generate, cost, bench, config):
     app.command()(command)
 app.add_typer(memory)
+app.add_typer(service)
 
 
 @app.callback()
