@@ -42,14 +42,7 @@ def manager_here() -> Manager:
     raise ServiceError(f"{sys.platform} has no service manager that gesso knows: run `gesso up`")
 
 
-def service_of(
-    folder: Path,
-    manager: Manager,
-    *,
-    name: str | None = None,
-    python: Path | None = None,
-    home: Path | None = None,
-) -> Service:
+def service_of(folder: Path, manager: Manager, *, name: str | None = None) -> Service:
     """The service of the project in `folder`, called after it where no name is given.
 
     Raises:
@@ -61,8 +54,7 @@ def service_of(
     elif not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ServiceError(f"{name!r} is no name of letters, digits, - and _")
     # not resolved: the link in a virtual environment's folder is what makes it one
-    program = [str(python or Path(sys.executable)), "-m", "gesso.agent", "up", str(folder)]
-    home = home or Path.home()
+    program = [sys.executable, "-m", "gesso.agent", "up", str(folder)]
     for text in program:
         if not text.isprintable():
             raise ServiceError(f"{text!r}: a path with control characters cannot be a service's")
@@ -71,13 +63,13 @@ def service_of(
         return Service(
             manager=manager,
             name=name,
-            path=home / ".config" / "systemd" / "user" / unit,
+            path=Path.home() / ".config" / "systemd" / "user" / unit,
             content=_unit(name, program, folder),
             start=f"systemctl --user daemon-reload && systemctl --user enable --now {unit}",
             stop=f"systemctl --user disable --now {unit}",
         )
     label = f"gesso.{name}"
-    path = home / "Library" / "LaunchAgents" / f"{label}.plist"
+    path = Path.home() / "Library" / "LaunchAgents" / f"{label}.plist"
     return Service(
         manager=manager,
         name=name,
@@ -148,6 +140,8 @@ def _unit(name: str, program: Sequence[str], folder: Path) -> str:
     path = str(folder)
     if path.endswith(("\\", " ")):
         raise ServiceError(f"{path!r}: systemd cannot be given a folder that ends so")
+    if set(program[0]) & set("\"'\\"):
+        raise ServiceError(f"{program[0]}: systemd runs no program with a quote or backslash in it")
     # `:` keeps systemd from expanding variables, which it would even in the program's own name
     command = " ".join([_word(f":{program[0]}"), *map(_word, program[1:])])
     return f"""\
