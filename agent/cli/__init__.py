@@ -16,6 +16,7 @@ from .bench import bench
 from .config import config
 from .cost import cost
 from .demo import demo
+from .doctor import doctor
 from .exits import exit_code, message
 from .generate import generate
 from .memory import memory
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, stop, status, generate, cost, bench, config):
+for command in (demo, run, up, stop, status, generate, cost, bench, config, doctor):
     app.command()(command)
 app.add_typer(memory)
 app.add_typer(service)
