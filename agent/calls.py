@@ -22,6 +22,7 @@ from ..tools import Context, Registry, Tool, ToolError, Workspace, read_secrets
 from ..tools.permissions import Call, decide
 from ..tools.tool import PersonNeeded
 from .agent import Agent
+from .telemetry import tool_span
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ class Calls:
                 secrets,
                 frozenset(self._listeners(asked.agent.name)),
             )
-            result = call.tool.call(call.arguments, context)
+            with tool_span(call.tool.name, asked.key):
+                result = call.tool.call(call.arguments, context)
         except PersonNeeded as needed:
             return self._ask(asked, call, "question", needed.question, "the agent asks")
         except ToolError as error:

@@ -3,7 +3,10 @@
 AgentError
 ├── AgentFileError   an agent's file is missing or broken: file, line and field are named
 ├── ProjectError     a project folder is missing or without agents, or a name in it is unknown
-└── RunError         a run could not be carried out at all
+├── RunError         a run could not be carried out at all
+├── InstanceError    a project is up already, or is not up
+├── ServiceError     the system's service manager cannot be given a project
+└── SettingsError    a setting is unknown or wrong: file and line, variable or flag are named
 """
 
 
@@ -21,3 +24,16 @@ class ProjectError(AgentError):
 
 class RunError(AgentError):
     """A run could not be carried out at all; a run that merely failed is no error but a state."""
+
+
+class InstanceError(AgentError):
+    """A project is up already, or is not up, or does not end."""
+
+
+class ServiceError(AgentError):
+    """The system's service manager cannot be given a project, or has another one by that name."""
+
+
+class SettingsError(AgentError):
+    """A setting is unknown or wrong. The message begins with `FILE:LINE:`, the variable or `flag`,
+    then the setting."""

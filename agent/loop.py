@@ -42,6 +42,7 @@ from .calls import Answer, Asked, Calls
 from .compaction import conversation, needed, summary_request
 from .durable import Journal
 from .prompt import with_blocks
+from .telemetry import generation_span, record_result
 
 log = logging.getLogger("gesso")
 
@@ -90,14 +91,14 @@ class Loop:
     def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
         """Take a part of the job to its end; what breaks on the way is the run's state and
         reason."""
-        log.info("%s: %s: %s", run, "goes on" if part else "started", job.input)
+        log.info("%s: %s", "goes on" if part else "started", job.input)
         try:
             _Run(self, journal, run, part, job).turns()
             end = Ended("done")
         except Ended as ended:
             end = ended
         except Exception as error:
-            log.exception("%s: failed", run)
+            log.exception("failed")
             end = Ended("failed", f"{type(error).__name__}: {error}", passing=True)
         retry = job.agent.retry
         wait = None
@@ -112,7 +113,7 @@ class Loop:
             self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
         journal.step("store", write, retry=StoreLockedError)
-        log.info("%s: %s%s", run, end.state, f": {end.reason}" if end.reason else "")
+        log.info("%s%s", end.state, f": {end.reason}" if end.reason else "")
         return end.state
 
     # the steps
@@ -170,7 +171,9 @@ class Loop:
             engine = self._engine(model)
             with self._generating:
                 try:
-                    result = engine.generate(request)
+                    with generation_span(engine.name, request) as span:
+                        result = engine.generate(request)
+                        record_result(span, result)
                 except AnswerError as error:
                     metered = _metered(engine, error.usage)
                     return {"error": str(error), "passing": True, **metered}
@@ -267,11 +270,11 @@ class _Run:
         seed = seed_of(self.run, self._turn, self.part)
         written = self._step("summarise", self.loop.summarise, self.job, self.stored, kept, seed)
         if "text" not in written:
-            log.warning("%s: no summary: %s", self.run, written["error"])
+            log.warning("no summary: %s", written["error"])
             return
         summary = StoredMessage(len(self.stored), "summary", written["text"], name=str(kept))
         self._keep([summary], self._entry(written, f"{self.run}/{self._turn}/summary"))
-        log.info("%s: %d messages summarised", self.run, kept - 2)
+        log.info("%d messages summarised", kept - 2)
 
     def _generate(self) -> bool:
         """Write a turn; whether it makes calls."""
@@ -330,7 +333,7 @@ class _Run:
             raise Ended("failed", answer.fatal, passing=True)
         if answer.waits is not None:
             raise Ended("waiting", answer.waits)
-        log.info("%s: %s: %s", self.run, name, "ok" if answer.ok else answer.content)
+        log.info("%s: %s", name, "ok" if answer.ok else answer.content)
         if answer.ok:
             self.succeeded.add(name)
             self._note_source(call.name, call.arguments)

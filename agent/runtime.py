@@ -27,7 +27,10 @@ from .calls import Calls
 from .durable import Journal
 from .errors import ProjectError, RunError
 from .folder import settled_files
+from .log import in_run
 from .loop import Job, Loop
+from .settings import Settings, read_settings
+from .telemetry import record_state, run_span
 
 log = logging.getLogger("gesso")
 
@@ -42,8 +45,10 @@ store keeps the run."""
 
 class Runtime:
     """`engine` is used for every agent: an engine, or the name of a model; without it each agent
-    has the model that its file names. `tools` are offered beside the built-in ones. A runtime
-    that does not `listen` carries out what it starts itself and leaves queued runs to another.
+    has the model of the settings, or else of its file. `settings` are the project's own, read from
+    its folder and the environment, where they are not given. `tools` are offered beside the
+    built-in ones. A runtime that does not `listen` carries out what it starts itself and leaves
+    queued runs to another.
     """
 
     def __init__(
@@ -53,19 +58,20 @@ class Runtime:
         engine: Engine | str | None = None,
         tools: Iterable[Tool] = (),
         listen: bool = True,
-        concurrency: int = 4,
+        settings: Settings | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
         if not self.folder.is_dir():
             raise ProjectError(f"{folder}: no such folder")
         self.agents: dict[str, Agent] = {}
-        self._engine = engine
+        self.settings = read_settings(self.folder) if settings is None else settings
+        self._engine = self.settings.model if engine is None else engine
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
         self._held: set[str] = set()  # messages to agents that are not there
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
-        state = state_of(self.folder)
+        state = state_folder(self.folder)
         self.store = Store(state / "store.db")
         calls = Calls(
             store=self.store,
@@ -76,7 +82,9 @@ class Runtime:
         )
         self._loop = Loop(engine=self.engine, store=self.store, calls=calls)
         try:
-            self._journal = Journal(state, self._carry_out, listen=listen, concurrency=concurrency)
+            self._journal = Journal(
+                state, self._carry_out, listen=listen, concurrency=self.settings.concurrency
+            )
         except BaseException:
             self.store.close()
             raise
@@ -138,7 +146,7 @@ class Runtime:
         with self._engine_lock:
             if model not in self._engines:
                 log.info("loading %s", model)
-                self._engines[model] = load_engine(model)
+                self._engines[model] = load_engine(model, self.settings.device, self.settings.dtype)
             return self._engines[model]
 
     def model_of(self, agent: Agent) -> str:
@@ -179,7 +187,8 @@ class Runtime:
         run = f"{agent}-{digest[:12]}"
         job = self._job(agent, message, document, outside=outside)
         if self._add(run, job, trigger):
-            log.info("%s: queued: %s", run, trigger)
+            with in_run(run, agent):
+                log.info("queued: %s", trigger)
         # A kill may have come between the store and the queue.
         if self._known(run).state == "queued":
             self._enqueue(run, 0, job)
@@ -319,8 +328,11 @@ class Runtime:
         )
 
     def _carry_out(self, journal: Journal, payload: dict[str, Any]) -> str:
-        job = Job.model_validate(payload["job"])
-        return self._loop.run(journal, payload["run"], payload["part"], job)
+        run, job = payload["run"], Job.model_validate(payload["job"])
+        with in_run(run, job.agent.name), run_span(job.model) as span:
+            state = self._loop.run(journal, run, payload["part"], job)
+            record_state(span, state)
+            return state
 
 
 def _work_of(run: str, part: int) -> str:
@@ -332,8 +344,8 @@ def _payload(run: str, part: int, job: Job) -> dict[str, Any]:
     return {"run": run, "part": part, "job": job.model_dump(mode="json")}
 
 
-def state_of(folder: Path) -> Path:
-    """The folder of a project's state, made where there is none."""
+def state_folder(folder: Path) -> Path:
+    """The project's folder for what gesso keeps, made where it is missing."""
     state = folder / STATE
     if not state.is_dir():
         state.mkdir(mode=0o700, exist_ok=True)

@@ -31,8 +31,9 @@ _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 _TIED = ("lm_head.", "model.encoder.language_model.")
 
 
-def locate(model: str | Path) -> Path:
-    """The folder of a checkpoint: `"sketch"`, a local folder, or a hub id to be downloaded.
+def locate(model: str | Path, *, download: bool = True) -> Path:
+    """The folder of a checkpoint: `"sketch"`, a local folder, or a hub id to be downloaded, unless
+    only what was downloaded before is asked for.
 
     Raises:
         CheckpointError: there is no such folder, and the hub does not have it or is out of reach.
@@ -47,7 +48,8 @@ def locate(model: str | Path) -> Path:
     if folder.is_absolute() or str(model).count("/") != 1 or str(model).startswith("."):
         raise CheckpointError(f"{model}: no such folder")
     try:
-        return Path(snapshot_download(str(model), allow_patterns=_FILES))
+        found = snapshot_download(str(model), allow_patterns=_FILES, local_files_only=not download)
+        return Path(found)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(

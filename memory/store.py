@@ -159,6 +159,17 @@ class Store:
             statement = statement.where(runs.c.state == state)
         return [_run(row) for row in self._all(statement)]
 
+    def run_counts(self) -> dict[str, int]:
+        """How many runs are in each state."""
+        statement = select(runs.c.state, func.count().label("number")).group_by(runs.c.state)
+        return {row.state: row.number for row in self._all(statement)}
+
+    def last_run(self, agent: str) -> Run | None:
+        """The agent's run that was queued last."""
+        statement = select(runs).where(runs.c.agent == agent)
+        found = self._all(statement.order_by(runs.c.queued.desc(), runs.c.id.desc()).limit(1))
+        return _run(found[0]) if found else None
+
     # messages
 
     def add_messages(self, run: str, conversation: Sequence[StoredMessage]) -> None:
@@ -226,7 +237,7 @@ class Store:
             statement = statement.where(ledger.c.at >= since.timestamp())
         return [_entry(dict(row._mapping)) for row in self._all(statement)]
 
-    def _all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+    def _all(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
         with self._database.read() as connection:
             return connection.execute(statement).all()
 

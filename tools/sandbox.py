@@ -24,7 +24,7 @@ from typing import Literal
 from . import supervisor
 from .errors import SandboxError
 from .output import OUTPUT_LIMIT
-from .workspace import READ_ONLY, Workspace
+from .workspace import READ_ONLY, READ_ONLY_FILE, Workspace
 
 Sandbox = Literal["bubblewrap", "none"]
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
@@ -134,6 +134,8 @@ def bubblewrap(
     agents = root / READ_ONLY
     # a command that could make the folder could give itself permissions
     line += ["--ro-bind", str(agents), str(agents)] if agents.is_dir() else ["--tmpfs", str(agents)]
+    settings = root / READ_ONLY_FILE
+    line += ["--ro-bind", str(settings) if settings.is_file() else "/dev/null", str(settings)]
     for path in hidden:
         covered = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
         line += [*covered, str(path)]

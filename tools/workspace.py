@@ -23,6 +23,9 @@ from .errors import WorkspaceError
 READ_ONLY = "agents"
 """The folder of the agents' own files: who writes there gives permissions."""
 
+READ_ONLY_FILE = "gesso.toml"
+"""The project's settings: who writes there chooses the model and who can reach the runtime."""
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -80,6 +83,8 @@ class Workspace:
             raise WorkspaceError(f"{path}: is a folder, not a file")
         if parts[0] == READ_ONLY:
             raise WorkspaceError(f"{path}: the agents' own files are not theirs to write")
+        if parts[0] == READ_ONLY_FILE:
+            raise WorkspaceError(f"{path}: the project's settings are not theirs to write")
         name, new = parts[-1], f".{secrets.token_hex(8)}"
         with self._complaints(path), self._folder(parts[:-1], make=True) as folder:
             mode = _writable(folder, name, path)

@@ -13,16 +13,20 @@ import traceback
 import typer
 
 from .bench import bench
+from .config import config
 from .cost import cost
 from .demo import demo
+from .doctor import doctor
 from .exits import exit_code, message
 from .generate import generate
 from .inbox import approve, deny, inbox
 from .memory import memory
 from .run import run
 from .runs import cancel, logs, pause, resume, runs, trace
+from .service import service
+from .status import status
 from .tell import tell
-from .up import up
+from .up import stop, up
 
 app = typer.Typer(
     name="gesso",
@@ -30,11 +34,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, tell, generate, cost, bench):
+for command in (demo, run, up, stop, tell, status, generate, cost, bench, config, doctor):
     app.command()(command)
 for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
     app.command(rich_help_panel="What runs")(command)
 app.add_typer(memory)
+app.add_typer(service)
 
 
 @app.callback()

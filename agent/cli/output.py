@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -77,10 +76,9 @@ def cost_json(cost: Cost) -> dict[str, Any]:
 
 def log_to_standard_error(level: int) -> None:
     """Our own log from `level` on, that of the libraries from its warnings on."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
-    )
-    logging.getLogger("gesso").setLevel(level)
+    from ..log import start
+
+    start(level)
 
 
 def _plain(value: Any) -> Any:

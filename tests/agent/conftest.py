@@ -1,9 +1,11 @@
-"""Projects on disk for the agent room's tests."""
+"""Projects on disk for the agent room's tests, and the command line."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gesso.agent.cli import main
 
 AGENT = """\
 ---
@@ -35,3 +37,20 @@ def write_agent(project: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call `gesso …`; its exit code, standard output and standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gesso", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        captured = capsys.readouterr()
+        assert isinstance(exited.value.code, int)
+        return exited.value.code, captured.out, captured.err
+
+    return call

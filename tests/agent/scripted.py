@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from gesso.engine import Engine, Request, Result, ToolCall, Usage
+from gesso.engine import Engine, EngineError, Request, Result, ToolCall, Usage
 
 USAGE = Usage(
     prompt_tokens=100,
@@ -43,6 +43,26 @@ class ScriptedEngine:
         self.requests.append(request)
         turn = self.turns[sum(message.role == "assistant" for message in request.messages)]
         return turn if isinstance(turn, Result) else turn(request)
+
+
+class Reader(ScriptedEngine):
+    """Reads the file that it is told of, and saves its first line as the company."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def generate(self, request: Request) -> Result:
+        if request.messages[0].role == "user":
+            raise EngineError("this engine only reads files")
+        if request.messages[-1].role == "user":
+            path = request.messages[-1].content.removeprefix("New file: ")
+            return calls(("read_file", {"path": path}))
+        if request.messages[-1].name == "read_file":
+            company = request.messages[-1].content.splitlines()[0]
+            record = {"company": company, "date": "2026-03-14", "total": 1.5}
+            wanted = request.tools[1].parameters["required"]
+            return calls(("save_record", {key: record[key] for key in wanted}))
+        return says("Saved.")
 
 
 def engine(*turns: Result | Callable[[Request], Result]) -> Engine:

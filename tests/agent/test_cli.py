@@ -1,12 +1,6 @@
 """The commands, as a person calls them, with a scripted engine in place of the model."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,55 +8,22 @@ from typing import Any
 import gesso.engine
 import pytest
 from gesso.agent import runtime
-from gesso.agent.cli import main
-from gesso.engine import EngineError, Request, Result
+from gesso.engine import EngineError, Result
 from gesso.memory import Store
-from scripted import USAGE, ScriptedEngine, calls, says
+from scripted import USAGE, Reader, ScriptedEngine, calls
 
 
-class Reader(ScriptedEngine):
-    """Reads the file that it is told of, and saves its first line as the company."""
+@pytest.fixture(autouse=True)
+def _models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models are there, `sketch` and `reader`, and both are the scripted one."""
 
-    def __init__(self) -> None:
-        super().__init__([])
-
-    def generate(self, request: Request) -> Result:
-        if request.messages[0].role == "user":
-            raise EngineError("this engine only reads files")
-        if request.messages[-1].role == "user":
-            path = request.messages[-1].content.removeprefix("New file: ")
-            return calls(("read_file", {"path": path}))
-        if request.messages[-1].name == "read_file":
-            company = request.messages[-1].content.splitlines()[0]
-            record = {"company": company, "date": "2026-03-14", "total": 1.5}
-            wanted = request.tools[1].parameters["required"]
-            return calls(("save_record", {key: record[key] for key in wanted}))
-        return says("Saved.")
-
-
-@pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Call `gesso …`; its exit code, standard output and standard error."""
-
-    def load(model: str) -> Any:
+    def load(model: str, device: str = "auto", dtype: str = "auto") -> Any:
         if model not in ("sketch", "reader"):
             raise EngineError(f"{model}: no such model")
         return Reader()
 
     monkeypatch.setattr(runtime, "load_engine", load)
     monkeypatch.setattr(gesso.engine, "load_engine", load)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gesso", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(exited.value.code, int)
-        return exited.value.code, captured.out, captured.err
-
-    return call
 
 
 def test_demo_reads_every_receipt(command: Any, tmp_path: Path) -> None:
@@ -208,41 +169,3 @@ def test_help_without_arguments(command: Any) -> None:
     code, out, _ = command()
     assert code == 0
     assert "generate" in out
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_up_is_interrupted_gracefully(project: Path, sent: signal.Signals) -> None:
-    code = (
-        "import sys; from gesso.agent import runtime; from test_cli import Reader; "
-        "runtime.load_engine = lambda model: Reader(); "
-        "from gesso.agent.cli import main; main()"
-    )
-    clerk = project / "agents" / "clerk.md"
-    clerk.write_text(clerk.read_text().replace("tools:", "triggers: [{folder: inbox}]\ntools:"))
-    (project / "inbox" / "a.txt").write_text("Brandt & Sons\n")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "up", str(project)],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    store = project / ".gesso" / "store.db"
-    end = time.monotonic() + 30
-    while not (store.exists() and _done(store)):
-        assert time.monotonic() < end
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(sent)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "watching inbox for *" in err
-    assert "stopped; what is unfinished goes on at the next start" in err
-    assert "Traceback" not in err
-
-
-def _done(path: Path) -> bool:
-    with Store(path) as store:
-        return len(store.runs(state="done")) == 1

@@ -5,11 +5,11 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gesso.agent.cli import main
 from gesso.memory import Memory
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
@@ -28,21 +28,10 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Call `gesso memory …` in the project; its exit code, standard output and standard error."""
+def command(command: Command, project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Call `gesso memory …` in the project."""
     monkeypatch.chdir(project)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gesso", "memory", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(exited.value.code, int)
-        return exited.value.code, captured.out, captured.err
-
-    return call
+    return partial(command, "memory")
 
 
 def shown(command: Command, *arguments: str) -> Any:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +47,28 @@ def test_a_run_from_queue_to_end(path: Path) -> None:
         run = store.run("r1")
     assert run is not None
     assert (run.state, run.reason, run.started, run.ended) == ("failed", "broken", NOW, LATER)
+
+
+def test_runs_are_counted_by_state_and_the_last_one_of_an_agent_is_found(path: Path) -> None:
+    with Store(path) as store:
+        assert (store.run_counts(), store.last_run("clerk")) == ({}, None)
+        store.add_run(replace(RUN, id="r2", queued=LATER))
+        store.add_run(RUN)
+        store.add_run(replace(RUN, id="r3", agent="cook", queued=LATER))
+        store.end_run("r1", "done", reason=None, at=LATER)
+        assert store.run_counts() == {"queued": 2, "done": 1}
+        last = store.last_run("clerk")
+    assert last is not None
+    assert last.id == "r2"
+
+
+def test_the_ledger_is_read_from_a_time_on(path: Path) -> None:
+    with Store(path) as store:
+        store.add_run(RUN)
+        store.add_entry(ENTRY)
+        store.add_entry(replace(ENTRY, key="r1/1", at=LATER))
+        assert [entry.key for entry in store.entries(since=LATER)] == ["r1/1"]
+        assert len(store.entries(since=NOW)) == 2
 
 
 def test_what_a_step_writes_twice_is_there_once(path: Path) -> None:

@@ -210,6 +210,7 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     root = tmp_path / "work"
     (root / "agents").mkdir(parents=True)
     (root / ".gesso").mkdir()
+    (root / "gesso.toml").touch()
     (root / ".env").write_text("KEY=secret")
     line = bubblewrap(
         ["/bin/sh", "-c", "echo; rm -rf /"],
@@ -231,8 +232,10 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     writable = [options[n + 2] for n, option in enumerate(options) if option == "--bind"]
     assert writable == ["/tmp", "/dev/shm", str(root)]
     readable = [options[n + 1] for n, option in enumerate(options) if option == "--ro-bind"]
-    assert readable == ["/opt/python", f"{root}/agents", "/dev/null", f"{root}/.venv"]
+    covered = [f"{root}/agents", f"{root}/gesso.toml", "/dev/null"]
+    assert readable == ["/opt/python", *covered, f"{root}/.venv"]
     for cover in (
+        f"--ro-bind {root}/gesso.toml {root}/gesso.toml",
         f"--ro-bind {root}/agents {root}/agents",
         f"--tmpfs {root}/.gesso",
         f"--ro-bind /dev/null {root}/.env",
@@ -243,9 +246,10 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     assert "--dev-bind" not in options
 
 
-def test_without_a_folder_of_agents_none_can_be_made(tmp_path: Path) -> None:
+def test_agents_and_settings_that_are_not_there_cannot_be_made(tmp_path: Path) -> None:
     line = bubblewrap(["true"], program="bwrap", root=tmp_path, scratch=tmp_path)
     assert f"--tmpfs {tmp_path}/agents" in " ".join(line)
+    assert f"--ro-bind /dev/null {tmp_path}/gesso.toml" in " ".join(line)
 
 
 @needs_bubblewrap
@@ -257,6 +261,7 @@ def test_without_a_folder_of_agents_none_can_be_made(tmp_path: Path) -> None:
         "echo x > /dev/x",
         "echo x > ../x; false",
         "echo x > agents/clerk.md",
+        "echo 'model = \"x\"' > gesso.toml",
         "cat ../secret.txt",
         "cat link",
         "cat .env | grep .",

@@ -1,0 +1,31 @@
+"""`gesso config`: the settings of a project, and where each came from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def config(folder: Folder = Path(), as_json: Json = False) -> None:
+    """Print every setting, its value, and where it came from."""
+    from ..settings import explain_settings
+    from .output import print_json, print_table
+
+    settings = explain_settings(folder)
+    if as_json:
+        print_json([asdict(setting) for setting in settings])
+        return
+    print_table(
+        "Set by gesso.toml, GESSO_NAME or a flag of `gesso up`; the later one wins",
+        ("setting", "value", "from"),
+        [
+            (setting.name, "" if setting.value is None else str(setting.value), setting.origin)
+            for setting in settings
+        ],
+    )

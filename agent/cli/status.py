@@ -1,0 +1,62 @@
+"""`gesso status`: whether a project is up, and what its agents did last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..status import AgentStatus
+
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def status(folder: Folder = Path(), as_json: Json = False) -> None:
+    """Whether `gesso up` runs, the agents and their last runs, the queue, today's tokens."""
+    from ..status import status_of
+    from .output import print_json, print_table
+
+    found = status_of(folder.resolve())
+    if as_json:
+        print_json(asdict(found))
+        return
+    up = "is not up"
+    if found.instance is not None:
+        up = f"is up since {_time(found.instance.since)}, as process {found.instance.pid}"
+    print_table(
+        f"{found.folder} {up}",
+        ("agent", "triggers", "last run", "state", "reason"),
+        [_row(agent) for agent in found.agents],
+    )
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(found.runs.items()))
+    print(f"Runs: {counts or 'none yet'}")
+    today = found.today
+    print(
+        f"Today: {today.turns} turns, {today.prompt_tokens} prompt tokens,"
+        f" {today.output_tokens} output tokens"
+    )
+
+
+def _row(agent: AgentStatus) -> tuple[str, str, str, str, str]:
+    if agent.problem is not None:
+        return agent.file, "", "", "broken", agent.problem
+    triggers = "; ".join(_trigger(trigger) for trigger in agent.triggers)
+    run = agent.last_run
+    if run is None:
+        return agent.name or "", triggers, "", "", ""
+    at = run.ended or run.started or run.queued
+    return agent.name or "", triggers, _time(at), run.state, run.reason or ""
+
+
+def _trigger(trigger: Mapping[str, Any]) -> str:
+    return ", ".join(f"{field} {value}" for field, value in trigger.items() if value is not None)
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"

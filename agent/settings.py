@@ -1,0 +1,149 @@
+"""How a project runs on this machine: `gesso.toml` in its folder, then the environment, then flags.
+
+A later source wins. Every setting has one flat name, the same in the file (`web_port = 8765`), in
+the environment (`GESSO_WEB_PORT`) and among the flags, and knows where its value came from. What
+an agent may do is not here but in its own file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from .errors import ProjectError, SettingsError
+
+FILE = "gesso.toml"
+PREFIX = "GESSO_"
+
+
+class Settings(BaseSettings):
+    """`model` takes the place of every agent's own; `device` and `dtype` are those of
+    `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents together;
+    `web_host` and `web_port` are where webhooks are listened for.
+
+    Made by itself it holds the defaults; `read_settings` reads a project's.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
+
+    model: str | None = Field(default=None, min_length=1)
+    device: str = Field(default="auto", min_length=1)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    concurrency: int = Field(default=4, ge=1)
+    web_host: str = Field(default="127.0.0.1", min_length=1)
+    web_port: int = Field(default=8765, ge=1, le=65535)
+    log_format: Literal["text", "json"] = "text"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is given: the sources are read one by one, because each value's is told."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting; `origin` is `default`, `gesso.toml:LINE`, `GESSO_NAME` or `flag`."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+def read_settings(folder: str | Path, **flags: Any) -> Settings:
+    """A project's settings; a flag that is `None` was not given.
+
+    Raises:
+        ProjectError: there is no such folder.
+        SettingsError: the file cannot be read, or a source names or sets something wrong.
+    """
+    return _read(Path(folder), flags)[0]
+
+
+def explain_settings(folder: str | Path, **flags: Any) -> list[Setting]:
+    """Every setting with its origin; raises what `read_settings` raises."""
+    settings, origins = _read(Path(folder), flags)
+    return [
+        Setting(name, getattr(settings, name), origins.get(name, "default"))
+        for name in Settings.model_fields
+    ]
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """The variables that begin as ours do and set nothing: misspelt, or a secret of an agent."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(n for n in environment if n.upper().startswith(PREFIX) and n.upper() not in known)
+
+
+def _read(folder: Path, flags: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
+    if not folder.is_dir():
+        raise ProjectError(f"{folder}: no such folder")
+    path = folder / FILE
+    text, in_file = _parse(path)
+    in_environment = EnvSettingsSource(Settings)()
+    given = {name: value for name, value in flags.items() if value is not None}
+    origins = {
+        **{name: f"{FILE}:{_line(text, name)}" for name in in_file},
+        **{name: f"{PREFIX}{name.upper()}" for name in in_environment},
+        **dict.fromkeys(given, "flag"),
+    }
+    try:
+        settings = Settings(**{**in_file, **in_environment, **given})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        what = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            what = f"unknown setting; known are {', '.join(Settings.model_fields)}"
+        origin = origins[name]
+        if name not in given and name not in in_environment:
+            origin = f"{path}:{_line(text, name)}"
+        raise SettingsError(f"{origin}: {name}: {what}") from None
+    return settings, origins
+
+
+def _parse(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        return "", {}
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not a text file in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def _line(text: str, name: str) -> int:
+    """The line on which a name of the file is set. The reader tells no lines, but it reads a file
+    that ends anywhere between two statements."""
+    lines = text.splitlines(keepends=True)
+    begun = 0
+    for number in range(1, len(lines) + 1):
+        try:
+            fields = tomllib.loads("".join(lines[:number]))
+        except tomllib.TOMLDecodeError:
+            continue  # in the middle of a value of several lines
+        if name in fields:
+            return begun + 1
+        begun = number
+    return len(lines)

@@ -1,0 +1,83 @@
+"""How a project stands, from its files and its store: no process is asked, no model loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..memory import Run, Store
+from .agent import Agent
+from .errors import AgentFileError
+from .instance import Instance, running
+from .runtime import STATE, agent_files
+
+
+@dataclass(frozen=True)
+class AgentStatus:
+    """An agent's file as it is now, and its last run. Of a file that is broken only `problem` is
+    known."""
+
+    file: str
+    name: str | None
+    triggers: Sequence[Mapping[str, Any]]
+    problem: str | None
+    last_run: Run | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the generations took that ended today, by the machine's clock."""
+
+    turns: int
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """`instance` is the process that is up; `runs` counts the runs by their state."""
+
+    folder: str
+    instance: Instance | None
+    agents: Sequence[AgentStatus]
+    runs: Mapping[str, int]
+    today: Tokens
+
+
+def status_of(folder: Path) -> Status:
+    """Raises `ProjectError` of a folder without agents, `StoreError` of a store that is broken."""
+    files = agent_files(folder)
+    state = folder / STATE
+    path = state / "store.db"
+    instance = running(state)
+    if not path.is_file():
+        agents = [_agent(file, None) for file in files]
+        return Status(str(folder), instance, agents, {}, Tokens(0, 0, 0))
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    with Store(path) as store:
+        entries = store.entries(since=midnight)
+        return Status(
+            folder=str(folder),
+            instance=instance,
+            agents=[_agent(file, store) for file in files],
+            runs=store.run_counts(),
+            today=Tokens(
+                turns=len(entries),
+                prompt_tokens=sum(entry.prompt_tokens for entry in entries),
+                output_tokens=sum(entry.output_tokens for entry in entries),
+            ),
+        )
+
+
+def _agent(file: Path, store: Store | None) -> AgentStatus:
+    name = f"{file.parent.name}/{file.name}"
+    try:
+        agent = Agent.load(file)
+    except AgentFileError as error:
+        return AgentStatus(name, None, [], str(error), None)
+    triggers = [trigger.model_dump(mode="json") for trigger in agent.triggers]
+    last = None if store is None else store.last_run(agent.name)
+    return AgentStatus(name, agent.name, triggers, None, last)
