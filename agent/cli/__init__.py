@@ -23,7 +23,8 @@ from .memory import memory
 from .run import run
 from .service import service
 from .status import status
-from .up import stop, up
+from .stop import stop
+from .up import up
 
 app = typer.Typer(
     name="gesso",
