@@ -36,13 +36,15 @@ def up(
 
     The log is on standard error; with --json it is on standard output.
     """
+    from ..agent import Agent
     from ..instance import held
     from ..log import redactor_of, start
     from ..runtime import Runtime, agent_files, state_folder
     from ..settings import read_settings
     from ..telemetry import exporting
 
-    agent_files(folder)  # before a project is made of a folder that is none
+    files = agent_files(folder)  # before a project is made of a folder that is none
+    secrets = [name for file in files for name in Agent.load(file).secrets]
     settings = read_settings(
         folder,
         model=model,
@@ -64,6 +66,8 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to SIGINT
         signal.signal(number, interrupt)
     state = state_folder(folder.resolve())
+    # before the runtime is open: it goes on at once with what the last one left
+    handler.addFilter(redactor_of(secrets, state / "secrets"))
     with (
         suppress(KeyboardInterrupt),
         held(state),
@@ -72,8 +76,6 @@ def up(
     ):
         try:
             agents = runtime.load()
-            secrets = [name for agent in agents for name in agent.secrets]
-            handler.addFilter(redactor_of(secrets, state / "secrets"))
             for agent in agents:
                 runtime.engine(runtime.model_of(agent))
             log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
