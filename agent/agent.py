@@ -11,7 +11,10 @@ permissions: {allow: ["read_file(inbox/*)", save_record]}
 record:
   company: {type: string, description: Company}
   total: {type: number, description: Total}
-budget: {turns: 8, tokens: 20000, seconds: 300}
+budget: {turns: 8, tokens: 20000, seconds: 300, day: {dollars: 0.5}}
+retry: {times: 3, wait: 10}
+concurrency: 2
+priority: high
 model: sketch
 tool_choice: auto
 thinking: false
@@ -23,13 +26,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..tools import Host, Rules, Sandbox, SecretName
+from .budget import Budget
 from .frontmatter import FrontMatter, read
+
+Priority = Literal["high", "normal", "low"]
 
 
 class _Part(BaseModel):
@@ -43,20 +49,19 @@ class FolderTrigger(_Part):
     pattern: str = "*"
 
 
-class Budget(_Part):
-    """What one run may take before it is stopped; looked at before each turn.
+class Retry(_Part):
+    """A run that something broke (not one that a budget ended) is tried again `times` times, from
+    where it stands, `wait` seconds later, and twice as long each further time."""
 
-    `tokens` counts prompt and output tokens of all turns, `seconds` the time of generations and
-    tool calls.
-    """
-
-    turns: int = Field(default=12, ge=1)
-    tokens: int = Field(default=200_000, ge=1)
-    seconds: float = Field(default=1800, gt=0)
+    times: int = Field(default=0, ge=0, le=20)
+    wait: float = Field(default=10, gt=0)
 
 
 class Agent(_Part):
     """`record` is the schema of each property of what `save_record` keeps; all are required.
+
+    At most `concurrency` of the agent's runs are under way at once; of those that are queued, the
+    agents' of a higher `priority` go first.
 
     Without `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
     may reach, `sandbox` is where `shell` and `python` run, `secrets` are
@@ -73,6 +78,9 @@ class Agent(_Part):
     secrets: Annotated[tuple[SecretName, ...], Field(strict=False)] = ()
     record: Mapping[str, Any] | None = Field(default=None, min_length=1)
     budget: Budget = Budget()
+    retry: Retry = Retry()
+    concurrency: int = Field(default=1, ge=1, le=64)
+    priority: Priority = "normal"
     model: str = "sketch"
     tool_choice: str = "auto"
     thinking: bool = False
@@ -133,9 +141,8 @@ def _complaint(front: FrontMatter, error: ValidationError) -> Exception:
     first = error.errors()[0]
     location, what = first["loc"], first["msg"]
     if first["type"] == "extra_forbidden":
-        model = {"triggers": FolderTrigger, "budget": Budget, "permissions": Rules}.get(
-            str(location[0]), Agent
-        )
+        parts = {"triggers": FolderTrigger, "budget": Budget, "permissions": Rules, "retry": Retry}
+        model = parts.get(str(location[0]), Agent)
         known = [name for name in model.model_fields if name != "instructions"]
         what = f"unknown field; known are {', '.join(known)}"
     elif first["type"] == "missing":

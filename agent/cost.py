@@ -87,6 +87,16 @@ def _spent(model: str, device: str, entries: Sequence[LedgerEntry]) -> Spent:
     )
 
 
+def dollars_of(entries: Sequence[LedgerEntry], peer: str) -> Decimal:
+    """What the entries' tokens would have cost at `peer` (`provider/model`), in US dollars.
+
+    Raises `LookupError` for a peer that the price list does not have.
+    """
+    provider, _, model = peer.partition("/")
+    calc_price(Usage(), model, provider_id=provider)  # the list is asked, even for no entries
+    return _peer(provider, model, entries).dollars
+
+
 def _peer(provider: str, model: str, entries: Sequence[LedgerEntry]) -> Peer:
     prices = [
         calc_price(

@@ -14,23 +14,32 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID, error
+from dbos import (
+    DBOS,
+    DBOSConfig,
+    DBOSPortableJSONSerializer,
+    SetEnqueueOptions,
+    SetWorkflowID,
+    error,
+)
 
 from ..memory import use_wal
 from .errors import RunError
 from .slot import Slot
 
 # Raise it when the order of the loop's steps changes: a work is only continued by its own version.
-VERSION = "1"
+VERSION = "2"
 QUEUE = "runs"
 POLL_SECONDS = 0.2
 RETRIES = 8
+TIDIED = 500  # works at once: it is one transaction
 LOCK_SECONDS = 30
 
-Body = Callable[["Journal", str, dict[str, Any]], Any]
+Body = Callable[["Journal", dict[str, Any]], Any]
 
 
 class Interrupted(BaseException):
@@ -38,11 +47,12 @@ class Interrupted(BaseException):
 
 
 class Journal:
-    """Works on one SQLite file in `folder`. With `listen`, queued works are carried out here."""
+    """Works on one SQLite file in `folder`. With `listen`, queued works are carried out here, at
+    most `concurrency` at once."""
 
     _one = threading.Lock()
 
-    def __init__(self, folder: Path, body: Body, *, listen: bool) -> None:
+    def __init__(self, folder: Path, body: Body, *, listen: bool, concurrency: int = 1) -> None:
         if not self._one.acquire(blocking=False):
             raise RunError("this process has an open runtime already; close it first")
         self._closing = threading.Event()
@@ -51,9 +61,9 @@ class Journal:
         self._slot = Slot(folder)
         path = folder / "durable.db"
 
-        def work(name: str, payload: dict[str, Any]) -> Any:
+        def work(payload: dict[str, Any]) -> Any:
             with self._counted():
-                return body(self, name, payload)
+                return body(self, payload)
 
         try:
             use_wal(path, LOCK_SECONDS)
@@ -62,7 +72,13 @@ class Journal:
             DBOS(config=_config(path, self._slot.name))
             DBOS.listen_queues([QUEUE] if listen else [])
             DBOS.launch()
-            DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
+            DBOS.register_queue(
+                QUEUE,
+                worker_concurrency=concurrency,
+                partition_worker_concurrency=1,
+                polling_interval_sec=POLL_SECONDS,
+                on_conflict="always_update",
+            )
             for name in self._slot.abandoned():
                 DBOS._recover_pending_workflows([name])
         except (sqlite3.Error, error.DBOSException) as problem:
@@ -75,12 +91,16 @@ class Journal:
     def start(self, name: str, payload: dict[str, Any]) -> None:
         """Begin a work here and now, once; a name already known is left alone."""
         with SetWorkflowID(name):
-            DBOS.start_workflow(self._work, name, payload)
+            DBOS.start_workflow(self._work, payload)
 
-    def enqueue(self, name: str, payload: dict[str, Any]) -> None:
-        """Queue a work for whoever listens, once; a name already known is left alone."""
-        with SetWorkflowID(name):
-            DBOS.enqueue_workflow(QUEUE, self._work, name, payload)
+    def enqueue(
+        self, name: str, payload: dict[str, Any], *, lane: str = "", priority: int = 1
+    ) -> None:
+        """Queue a work for whoever listens, once; a name already known is left alone. Of one lane
+        one work is under way at a time; a lower number goes first."""
+        options = SetEnqueueOptions(queue_partition_key=lane or name, priority=priority)
+        with SetWorkflowID(name), options:
+            DBOS.enqueue_workflow(QUEUE, self._work, payload)
 
     def wait(self, name: str) -> None:
         """Return when the work is done."""
@@ -88,6 +108,18 @@ class Journal:
             DBOS.retrieve_workflow(name).get_result(polling_interval_sec=POLL_SECONDS)
         except Exception as problem:
             raise RunError(f"run {name}: {problem}") from problem
+
+    def tidy(self, before: datetime) -> int:
+        """Forget the works that were done by then, and how far they had come; their number."""
+        done = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            completed_before=before.isoformat(),
+            limit=TIDIED,
+            load_input=False,
+            load_output=False,
+        )
+        DBOS.delete_workflows([work.workflow_id for work in done])
+        return len(done)
 
     def step(
         self,

@@ -1,22 +1,23 @@
 """One run, turn by turn: generate, keep what was written, carry out the calls, until an answer.
 
+A run is carried out in *parts*. A part ends when the run does, or when it has to wait: for the
+person, for a pause to end, for the time to try again. The next part begins from what the store
+holds, so nothing is kept alive meanwhile, however long it takes.
+
 The loop is the body of a durable work: it must take the same path when it runs again, so every
 decision rests on the results of steps and on the job, never on a clock or the store. Generations
-and tool calls are steps; so is each write to the store, because it may have to wait for a lock.
+and tool calls are steps; so is each look into the store and each write to it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -27,34 +28,33 @@ from ..engine import (
     EngineError,
     Message,
     Request,
+    Result,
     ToolCall,
     ToolDeclaration,
     Usage,
 )
-from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreError, StoreLockedError
-from ..tools import (
-    Call,
-    Context,
-    Registry,
-    Tool,
-    ToolError,
-    Workspace,
-    decide,
-    read_secrets,
-)
+from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
+from ..tools import Tool
 from ..tools.permissions import call_text
 from .agent import Agent
+from .budget import midnight, spent
+from .calls import Answer, Asked, Calls
+from .compaction import conversation, needed, summary_request
 from .durable import Journal
 from .prompt import with_blocks
-from .telemetry import generation_span, record_result, tool_span
+from .telemetry import generation_span, record_result
 
 log = logging.getLogger("gesso")
+
+FAILURES = 5
+"""Calls that fail in a row before the run is ended: it gets nowhere."""
 
 
 class Job(BaseModel):
     """What a run is given: its agent as it was then, the model, the message, the document.
 
-    `outside`: the message came from neither the person nor an agent (a webhook's body).
+    `outside`: the message is not the person's own words (a webhook's body, another agent's).
+    `failures` counts the times that it was tried again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,127 +64,129 @@ class Job(BaseModel):
     input: str
     document: str | None = None
     outside: bool = False
+    failures: int = 0
 
 
 class Ended(Exception):  # noqa: N818 - an ending is no error
-    """Ends a run from anywhere in the loop."""
+    """Ends a part of a run from anywhere in the loop. `passing`: it may go better another time."""
 
-    def __init__(self, state: RunState, reason: str | None = None) -> None:
+    def __init__(
+        self, state: RunState, reason: str | None = None, *, passing: bool = False
+    ) -> None:
         super().__init__(reason)
         self.state: RunState = state
         self.reason = reason
+        self.passing = passing
 
 
 class Loop:
     """Carries out jobs; knows how to reach a model, the tools, and the store."""
 
-    def __init__(
-        self,
-        *,
-        engine: Callable[[str], Engine],
-        store: Store,
-        registry: Registry,
-        workspace: Workspace,
-        secrets: Path,
-    ) -> None:
+    def __init__(self, *, engine: Callable[[str], Engine], store: Store, calls: Calls) -> None:
         self._engine = engine
         self._store = store
-        self._registry = registry
-        self._workspace = workspace
-        self._secrets = secrets
+        self._calls = calls
         self._generating = threading.Lock()  # one canvas at a time
 
-    def run(self, journal: Journal, run: str, job: Job) -> RunState:
-        """Take the job to its end; what breaks on the way is the run's state and reason."""
-        log.info("%s: started: %s", run, job.input)
+    def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
+        """Take a part of the job to its end; what breaks on the way is the run's state and
+        reason."""
+        log.info("%s: %s: %s", run, "goes on" if part else "started", job.input)
         try:
-            _Run(self, journal, run, job).turns()
+            _Run(self, journal, run, part, job).turns()
             end = Ended("done")
         except Ended as ended:
             end = ended
         except Exception as error:
             log.exception("%s: failed", run)
-            end = Ended("failed", f"{type(error).__name__}: {error}")
+            end = Ended("failed", f"{type(error).__name__}: {error}", passing=True)
+        retry = job.agent.retry
+        wait = None
+        if end.passing and job.failures < retry.times:
+            wait = retry.wait * 2**job.failures
+            tries = f"{job.failures + 1} of {retry.times}"
+            end = Ended("retrying", f"{end.reason}; tries again in {wait:g} s ({tries})")
 
         def write() -> None:
-            self._store.end_run(run, end.state, reason=end.reason, at=datetime.now(UTC))
+            now = datetime.now(UTC)
+            due = None if wait is None else now + timedelta(seconds=wait)
+            self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
         journal.step("store", write, retry=StoreLockedError)
         log.info("%s: %s%s", run, end.state, f": {end.reason}" if end.reason else "")
         return end.state
 
+    # the steps
+
+    def begin(self, run: str, first: Sequence[StoredMessage]) -> dict[str, Any]:
+        """Mark the run as under way; what the store knows of it."""
+        self._store.start_run(run, at=datetime.now(UTC))
+        self._store.add_messages(run, first)
+        events = self._store.audit.events(run=run)
+        return {
+            "messages": [asdict(message) for message in self._store.messages(run)],
+            "entries": [
+                asdict(entry) | {"at": entry.at.timestamp()}
+                for entry in self._store.entries(run=run)
+            ],
+            "seconds": sum(event.seconds or 0.0 for event in events),
+            "succeeded": sorted({event.text for event in events if event.kind == "finished"}),
+            "wanted": self._store.wanted(run),
+        }
+
     def generate(
-        self, job: Job, messages: Sequence[Message], seed: int, tokens_left: int
+        self, job: Job, messages: Sequence[Message], seed: int, tokens_left: int | None
     ) -> dict[str, Any]:
-        """The step of one generation. An error of the engine is a result too, with its usage where
-        it took any."""
-        blocks = self._store.memory.blocks.of(job.agent.name)
+        """One turn. An error of the engine is a result too, with its usage where it took any."""
+        agent = job.agent
+        now = datetime.now(UTC)
+        today = self._store.entries(agent=agent.name, since=midnight(now))
+        limit = spent(agent.budget.day, today, agent.budget.peer)
+        if limit is not None:
+            return {"spent": f"the day's budget of {limit} is spent"}
+        tools = self._calls.tools(agent)
+        blocks = self._store.memory.blocks.of(agent.name)
+        request = Request(
+            messages=with_blocks(messages, blocks, tools),
+            tools=[declaration(tool) for tool in tools],
+            tool_choice=agent.tool_choice if tools else "auto",
+            thinking=agent.thinking,
+            seed=seed,
+            max_tokens=tokens_left,
+        )
+        return self._generated(job.model, request)
+
+    def summarise(
+        self, job: Job, stored: Sequence[StoredMessage], kept: int, seed: int
+    ) -> dict[str, Any]:
+        """A summary of the messages up to `kept`."""
         try:
-            engine = self._engine(job.model)
-            request = Request(
-                messages=with_blocks(messages, blocks, job.agent.tools),
-                tools=[declaration(tool) for tool in self.tools(job.agent)],
-                tool_choice=job.agent.tool_choice if job.agent.tools else "auto",
-                thinking=job.agent.thinking,
-                seed=seed,
-                max_tokens=tokens_left,
-            )
+            length = self._engine(job.model).context_length
+        except EngineError as error:
+            return {"error": str(error)}
+        return self._generated(job.model, summary_request(stored, kept, length, seed))
+
+    def _generated(self, model: str, request: Request) -> dict[str, Any]:
+        try:
+            engine = self._engine(model)
             with self._generating:
                 try:
-                    with generation_span(engine.name, seed=seed, max_tokens=tokens_left) as span:
+                    with generation_span(engine.name, request) as span:
                         result = engine.generate(request)
                         record_result(span, result)
                 except AnswerError as error:
-                    return {"error": str(error), **_metered(engine, error.usage)}
+                    metered = _metered(engine, error.usage)
+                    return {"error": str(error), "passing": True, **metered}
         except EngineError as error:
             return {"error": str(error)}
         except Exception as error:
             log.exception("the engine failed")
-            return {"error": f"{type(error).__name__}: {error}"}
-        return {
-            "text": result.text,
-            "tool_calls": [
-                {"name": call.name, "arguments": dict(call.arguments)} for call in result.tool_calls
-            ],
-            "finish_reason": result.finish_reason,
-            **_metered(engine, result.usage),
-        }
+            return {"error": f"{type(error).__name__}: {error}", "passing": True}
+        return {**_written(result), **_metered(engine, result.usage)}
 
-    def call(self, job: Job, call: ToolCall, context: Context, tainted: bool) -> dict[str, Any]:
-        """The step of one tool call. What the permissions or the tool refuse is told to the model;
-        what a person would have to approve is not carried out."""
-        start = time.monotonic()
-        try:
-            tools = {tool.name: tool for tool in self.tools(job.agent)}
-            if call.name not in tools:
-                raise ToolError(f"no tool is called {call.name}")
-            asked = Call(tools[call.name], call.arguments)
-            decision = decide(asked, job.agent.rules, tainted)
-            if decision.verdict == "ask":
-                waits = f"{asked.text} waits for approval: {decision.reason}"
-                return {"ok": False, "waits": waits, "seconds": _since(start)}
-            if decision.verdict == "deny":
-                raise ToolError(f"not permitted: {decision.reason}")
-            secrets = read_secrets(
-                job.agent.secrets, environment=os.environ, file=self._secrets
-            )  # as they are now, and never part of what a step keeps
-            context = replace(context, secrets=secrets)
-            with tool_span(call.name, context.key):
-                result = tools[call.name].call(call.arguments, context)
-        except ToolError as error:
-            return {"ok": False, "content": f"error: {error}", "seconds": _since(start)}
-        except StoreError as error:
-            return {"ok": False, "fatal": str(error), "seconds": _since(start)}
-        content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-        return {"ok": True, "content": content, "seconds": _since(start)}
-
-    def tools(self, agent: Agent) -> list[Tool]:
-        return self._registry.select(
-            agent.tools, record=agent.record_schema, hosts=agent.hosts, sandbox=agent.sandbox
-        )
-
-    def context(self, run: str, job: Job, key: str, source: str | None) -> Context:
-        return Context(self._workspace, self._store, run, job.agent.name, key, source)
+    def call(self, asked: Asked) -> dict[str, Any]:
+        """One tool call."""
+        return self._calls.make(asked).json()
 
     @property
     def store(self) -> Store:
@@ -192,135 +194,217 @@ class Loop:
 
 
 class _Run:
-    """The state of one run while it is carried out; rebuilt from the steps after a crash."""
+    """The state of one part of a run while it is carried out; rebuilt from the steps after a
+    crash, and from the store when a later part begins."""
 
-    def __init__(self, loop: Loop, journal: Journal, run: str, job: Job) -> None:
-        self.loop, self.journal, self.run, self.job = loop, journal, run, job
-        self.messages: list[Message] = []
-        self.tokens = 0
-        self.seconds = 0.0
+    def __init__(self, loop: Loop, journal: Journal, run: str, part: int, job: Job) -> None:
+        self.loop, self.journal, self.run, self.part, self.job = loop, journal, run, part, job
+        self.stored: list[StoredMessage] = []
+        self.entries: list[LedgerEntry] = []
+        self.seconds = 0.0  # of the tool calls
         self.succeeded: set[str] = set()
         self.source = job.document
+        self.context_length: int | None = None
 
     def turns(self) -> None:
-        self._keep(
-            [Message("system", self.job.agent.instructions), Message("user", self.job.input)],
-            lambda: self.loop.store.start_run(self.run, at=datetime.now(UTC)),
-        )
-        for turn in range(self.job.agent.budget.turns):
+        self._begin()
+        while True:
+            for number, call in self._pending():
+                self._call(call, f"{self.run}/{self._turn - 1}/{number}")
             self._look_at_the_budget()
-            calls = self._generate(turn)
-            if not calls:
+            self._compact()
+            if not self._generate():
                 return
-            for number, call in enumerate(calls):
-                self._call(call, f"{self.run}/{turn}/{number}")
-        raise Ended("stopped", f"the budget of {self.job.agent.budget.turns} turns is spent")
+
+    def _begin(self) -> None:
+        opening = (Message("system", self.job.agent.instructions), Message("user", self.job.input))
+        known = self._step(
+            "store", self.loop.begin, self.run, [_stored(n, m) for n, m in enumerate(opening)]
+        )
+        self.stored = [StoredMessage(**message) for message in known["messages"]]
+        for row in known["entries"]:
+            self.entries.append(
+                LedgerEntry(**(row | {"at": datetime.fromtimestamp(row["at"], UTC)}))
+            )
+        self.seconds = known["seconds"]
+        self.succeeded = set(known["succeeded"])
+        for message in self.stored:
+            for call in message.tool_calls:
+                self._note_source(call["name"], call["arguments"])
+        self._heed(known["wanted"])
+
+    @property
+    def _turn(self) -> int:
+        """How many turns were written."""
+        return sum(message.role == "assistant" for message in self.stored)
+
+    def _pending(self) -> list[tuple[int, ToolCall]]:
+        """The calls of the last turn that have no result yet, with their numbers."""
+        last = max((n for n, m in enumerate(self.stored) if m.role == "assistant"), default=None)
+        if last is None:
+            return []
+        done = sum(message.role == "tool" for message in self.stored[last:])
+        made = [ToolCall(c["name"], c["arguments"]) for c in self.stored[last].tool_calls]
+        return list(enumerate(made))[done:]
 
     def _look_at_the_budget(self) -> None:
         budget = self.job.agent.budget
-        if self.tokens >= budget.tokens:
-            raise Ended("stopped", f"the budget of {budget.tokens} tokens is spent")
-        if self.seconds >= budget.seconds:
-            raise Ended("stopped", f"the budget of {budget.seconds:g} seconds is spent")
+        limit = spent(budget, self.entries, budget.peer, more_seconds=self.seconds)
+        if limit is not None:
+            raise Ended("stopped", f"the budget of {limit} is spent")
 
-    def _generate(self, turn: int) -> Sequence[ToolCall]:
-        seed = seed_of(self.run, turn)
-        written = self.journal.step(
+    def _compact(self) -> None:
+        """Have the old turns summarised, where the next one would outgrow the context."""
+        if self.context_length is None or not self.entries:
+            return
+        last = self.entries[-1]
+        unseen = 0
+        for message in reversed(self.stored):
+            if message.role == "assistant":
+                break
+            unseen += len(message.content)
+        tokens = last.prompt_tokens + last.output_tokens
+        kept = needed(self.stored, tokens, unseen, self.context_length)
+        if kept is None:
+            return
+        seed = seed_of(self.run, self._turn, self.part)
+        written = self._step("summarise", self.loop.summarise, self.job, self.stored, kept, seed)
+        if "text" not in written:
+            log.warning("%s: no summary: %s", self.run, written["error"])
+            return
+        summary = StoredMessage(len(self.stored), "summary", written["text"], name=str(kept))
+        self._keep([summary], self._entry(written, f"{self.run}/{self._turn}/summary"))
+        log.info("%s: %d messages summarised", self.run, kept - 2)
+
+    def _generate(self) -> bool:
+        """Write a turn; whether it makes calls."""
+        turn = self._turn
+        limit = self.job.agent.budget.tokens
+        taken = sum(entry.prompt_tokens + entry.output_tokens for entry in self.entries)
+        written = self._step(
             "generate",
             self.loop.generate,
             self.job,
-            tuple(self.messages),
-            seed,
-            self.job.agent.budget.tokens - self.tokens,
+            conversation(self.stored),
+            seed_of(self.run, turn, self.part),
+            None if limit is None else limit - taken,
         )
+        if "spent" in written:
+            raise Ended("stopped", written["spent"])
+        passing = written.get("passing", False)
         if "usage" not in written:
-            raise Ended("failed", written["error"])
-        usage = written["usage"]
-        self.tokens += usage["prompt_tokens"] + usage["output_tokens"]
-        self.seconds += usage["prefill_seconds"] + usage["denoising_seconds"]
+            raise Ended("failed", written["error"], passing=passing)
+        entry = self._entry(written, f"{self.run}/{turn}{f'/{self.part}' if self.part else ''}")
+        if "error" in written:
+            self._keep([], entry)
+            raise Ended("failed", written["error"], passing=passing)
+        self.context_length = written["context_length"]
+        calls = [ToolCall(call["name"], call["arguments"]) for call in written["tool_calls"]]
+        self._keep([_stored(len(self.stored), Message("assistant", written["text"], calls))], entry)
+        if written["finish_reason"] == "length":
+            self._look_at_the_budget()
+            raise Ended("stopped", f"turn {turn + 1} was cut off: the context is full")
+        if not calls and not written["text"].strip():
+            raise Ended("stopped", f"turn {turn + 1} says nothing")
+        return bool(calls)
+
+    def _entry(self, written: Mapping[str, Any], key: str) -> LedgerEntry:
         entry = LedgerEntry(
-            key=f"{self.run}/{turn}",
+            key=key,
             run=self.run,
             agent=self.job.agent.name,
             model=written["model"],
             device=written["device"],
             at=datetime.fromtimestamp(written["at"], UTC),
-            **usage,
+            **written["usage"],
         )
-        if "error" in written:
-            self._keep([], lambda: self.loop.store.add_entry(entry))
-            raise Ended("failed", written["error"])
-        calls = [ToolCall(call["name"], call["arguments"]) for call in written["tool_calls"]]
-        self._keep(
-            [Message("assistant", written["text"], calls)],
-            lambda: self.loop.store.add_entry(entry),
-        )
-        if written["finish_reason"] == "length":
-            self._look_at_the_budget()
-            raise Ended("stopped", f"turn {turn + 1} was cut off: the context is full")
-        return calls
+        self.entries.append(entry)
+        return entry
 
     def _call(self, call: ToolCall, key: str) -> None:
         name = call_text(call.name, call.arguments)
         if name in self.succeeded:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
-        context = self.loop.context(self.run, self.job, key, self.source)
-        tainted = self.job.outside or any(message.role == "tool" for message in self.messages)
-        answer = self.journal.step(
-            f"tool {call.name}", self.loop.call, self.job, call, context, tainted
-        )
-        self.seconds += answer["seconds"]
-        if "fatal" in answer:
-            raise Ended("failed", answer["fatal"])
-        if "waits" in answer:
-            raise Ended("stopped", answer["waits"])
-        log.info("%s: %s: %s", self.run, name, "ok" if answer["ok"] else answer["content"])
-        if answer["ok"]:
+        tainted = self.job.outside or any(message.role == "tool" for message in self.stored)
+        asked = Asked(call, key, self.part, self.run, self.job.agent, self.source, tainted)
+        answer = Answer(**self._step(f"tool {call.name}", self.loop.call, asked))
+        self.seconds += answer.seconds
+        if answer.fatal is not None:
+            raise Ended("failed", answer.fatal, passing=True)
+        if answer.waits is not None:
+            raise Ended("waiting", answer.waits)
+        log.info("%s: %s: %s", self.run, name, "ok" if answer.ok else answer.content)
+        if answer.ok:
             self.succeeded.add(name)
-            if call.name == "read_file" and self.job.document is None:
-                self.source = call.arguments["path"]
-        self._keep([Message("tool", answer["content"], name=call.name)])
+            self._note_source(call.name, call.arguments)
+        result = Message("tool", answer.content, name=call.name)
+        self._keep([_stored(len(self.stored), result)])
+        results = [message for message in self.stored if message.role == "tool"]
+        if len(results) >= FAILURES and all(_failed(message) for message in results[-FAILURES:]):
+            last = results[-1].content.removeprefix("error: ")
+            raise Ended("stopped", f"{FAILURES} calls in a row failed, the last with: {last}")
 
-    def _keep(self, added: Sequence[Message], also: Callable[[], None] | None = None) -> None:
-        """Append to the conversation, here and in the store."""
-        stored = [
-            StoredMessage(
-                len(self.messages) + n,
-                message.role,
-                message.content,
-                [{"name": c.name, "arguments": dict(c.arguments)} for c in message.tool_calls],
-                message.name,
-            )
-            for n, message in enumerate(added)
-        ]
-        self.messages.extend(added)
+    def _note_source(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """A run that was given no document is about the one that it reads."""
+        if name == "read_file" and self.job.document is None:
+            self.source = arguments["path"]
 
-        def write() -> None:
-            self.loop.store.add_messages(self.run, stored)
-            if also is not None:
-                also()
+    def _keep(self, added: Sequence[StoredMessage], entry: LedgerEntry | None = None) -> None:
+        """Append to the conversation, here and in the store, and heed what the person wants."""
+        self.stored.extend(added)
 
-        self.journal.step("store", write, retry=StoreLockedError)
+        def write() -> str | None:
+            self.loop.store.add_messages(self.run, added)
+            if entry is not None:
+                self.loop.store.add_entry(entry)
+            return self.loop.store.wanted(self.run)
+
+        self._heed(self._step("store", write))
+
+    def _heed(self, wanted: str | None) -> None:
+        if wanted is not None:
+            raise Ended("paused" if wanted == "pause" else "cancelled", "by the person")
+
+    def _step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self.journal.step(name, function, *arguments, retry=StoreLockedError)
 
 
 def declaration(tool: Tool) -> ToolDeclaration:
     return ToolDeclaration(tool.name, tool.description, tool.parameters)
 
 
+def seed_of(run: str, turn: int, part: int = 0) -> int:
+    """The seed of one turn: a generation that is repeated after a crash is the same, one of a later
+    part is another."""
+    text = f"{run}/{turn}/{part}" if part else f"{run}/{turn}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+def _stored(position: int, message: Message) -> StoredMessage:
+    calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in message.tool_calls]
+    return StoredMessage(position, message.role, message.content, calls, message.name)
+
+
+def _failed(message: StoredMessage) -> bool:
+    return message.content.startswith("error: ")
+
+
+def _written(result: Result) -> dict[str, Any]:
+    return {
+        "text": result.text,
+        "tool_calls": [
+            {"name": call.name, "arguments": dict(call.arguments)} for call in result.tool_calls
+        ],
+        "finish_reason": result.finish_reason,
+    }
+
+
 def _metered(engine: Engine, usage: Usage) -> dict[str, Any]:
-    """What the ledger is told of a generation."""
+    """What the ledger is told of a generation, and how long a prompt may become."""
     return {
         "usage": asdict(usage),
         "model": engine.name,
         "device": engine.device,
+        "context_length": engine.context_length,
         "at": time.time(),
     }
-
-
-def seed_of(run: str, turn: int) -> int:
-    """The seed of one turn: a generation that is repeated after a crash is the same."""
-    return int.from_bytes(hashlib.sha256(f"{run}/{turn}".encode()).digest()[:4])
-
-
-def _since(start: float) -> float:
-    return time.monotonic() - start

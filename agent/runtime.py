@@ -10,17 +10,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ..engine import ConstraintError, Engine, json_schema, load_engine
-from ..memory import Run, Store
+from ..memory import Run, Store, StoreError
 from ..tools import Registry, Tool, ToolError, Workspace, WorkspaceError
+from ..tools.people import PERSON
 from . import frontmatter
 from .agent import Agent, FolderTrigger
+from .calls import Calls
 from .durable import Journal
 from .errors import ProjectError, RunError
 from .folder import settled_files
@@ -32,6 +35,12 @@ from .telemetry import record_state, run_span
 log = logging.getLogger("gesso")
 
 STATE = ".gesso"
+PRIORITIES = {"high": 1, "normal": 2, "low": 3}
+POST_SECONDS = 0.25
+"""How often the store is looked at for what should begin or go on."""
+TIDY_SECONDS = 300
+"""How often, and how long after its end, what the journal knows of a run's steps is forgotten; the
+store keeps the run."""
 
 
 class Runtime:
@@ -59,19 +68,23 @@ class Runtime:
         self._engine = self.settings.model if engine is None else engine
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
+        self._held: set[str] = set()  # messages to agents that are not there
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
-        state = state_folder(self.folder)
+        state = state_of(self.folder)
         self.store = Store(state / "store.db")
-        self._loop = Loop(
-            engine=self.engine,
+        calls = Calls(
             store=self.store,
             registry=self._registry,
             workspace=self._workspace,
             secrets=state / "secrets",
+            listeners=self._listeners,
         )
+        self._loop = Loop(engine=self.engine, store=self.store, calls=calls)
         try:
-            self._journal = Journal(state, self._carry_out, listen=listen)
+            self._journal = Journal(
+                state, self._carry_out, listen=listen, concurrency=self.settings.concurrency
+            )
         except BaseException:
             self.store.close()
             raise
@@ -142,6 +155,10 @@ class Runtime:
             return agent.model
         return self._engine if isinstance(self._engine, str) else self._engine.name
 
+    def _listeners(self, agent: str) -> list[str]:
+        """The agents that take messages from this one."""
+        return []
+
     # runs
 
     def run(self, agent: str, message: str) -> Run:
@@ -149,7 +166,7 @@ class Runtime:
         run = f"{agent}-{uuid.uuid4().hex[:12]}"
         job = self._job(agent, message, None)
         self._add(run, job, "manual")
-        self._journal.start(run, job.model_dump(mode="json"))
+        self._journal.start(run, _payload(run, 0, job))
         return self.wait(run)
 
     def enqueue(
@@ -172,8 +189,9 @@ class Runtime:
         if self._add(run, job, trigger):
             with in_run(run, agent):
                 log.info("queued: %s", trigger)
-        # Queued in any case: a kill may have come between the two.
-        self._journal.enqueue(run, job.model_dump(mode="json"))
+        # A kill may have come between the store and the queue.
+        if self._known(run).state == "queued":
+            self._enqueue(run, 0, job)
         return run
 
     def enqueue_document(self, agent: str, path: Path) -> str:
@@ -190,11 +208,17 @@ class Runtime:
         )
 
     def wait(self, run: str) -> Run:
-        self._journal.wait(run)
-        ended = self.store.run(run)
-        if ended is None:
+        """The run when its present part has ended."""
+        known = self._known(run)
+        if known.state in ("queued", "running"):
+            self._journal.wait(_work_of(run, known.part))
+        return self._known(run)
+
+    def _known(self, run: str) -> Run:
+        found = self.store.run(run)
+        if found is None:
             raise RunError(f"run {run}: is not in the store")
-        return ended
+        return found
 
     def watch(self, stop: threading.Event) -> None:
         """Queue a run for every file that the agents' triggers name, until `stop` is set."""
@@ -203,6 +227,7 @@ class Runtime:
             threading.Thread(target=self._watch, args=(*watch, stop), daemon=True)
             for watch in watches
         ]
+        threads.append(threading.Thread(target=self._deliver, args=(stop,), daemon=True))
         for thread in threads:
             thread.start()
         try:
@@ -212,6 +237,54 @@ class Runtime:
             stop.set()
             for thread in threads:
                 thread.join()
+
+    def _deliver(self, stop: threading.Event) -> None:
+        """Begin what was told to agents, and let go on what waited, until `stop` is set."""
+        self._queue_again()
+        tidied = time.monotonic()
+        while not stop.wait(POST_SECONDS):
+            try:
+                self.deliver()
+            except StoreError as error:
+                log.warning("not delivered yet: %s", error)
+            if time.monotonic() - tidied > TIDY_SECONDS:
+                tidied = time.monotonic()
+                self._journal.tidy(datetime.now(UTC) - timedelta(seconds=TIDY_SECONDS))
+
+    def deliver(self) -> None:
+        """Queue a run for every message that is due, and the next part of every run that can go on:
+        the person has answered, or the time to try again has come."""
+        now = datetime.now(UTC)
+        for letter in self.store.mail.due(now):
+            if letter.agent not in self.agents:
+                if letter.key not in self._held:
+                    log.error("no agent %s: held until there is one: %s", letter.agent, letter.text)
+                self._held.add(letter.key)
+                continue
+            run = self.enqueue(
+                letter.agent,
+                letter.text,
+                key=f"mail {letter.key}",
+                trigger=f"message from {letter.sender}",
+                outside=letter.sender != PERSON,
+            )
+            self.store.mail.delivered(letter.key, run)
+        for run in self.store.ready_runs(now):
+            self._go_on(run)
+
+    def _go_on(self, run: Run) -> None:
+        job = Job.model_validate(self.store.job(run.id))
+        # Its agent as it is now: the person may have mended what stopped it.
+        agent = self.agents.get(job.agent.name, job.agent)
+        failures = job.failures + 1 if run.state == "retrying" and run.due is not None else 0
+        job = job.model_copy(update={"agent": agent, "failures": failures})
+        if self.store.continue_run(run.id, run.part, job.model_dump(mode="json")):
+            self._enqueue(run.id, run.part + 1, job)
+
+    def _queue_again(self) -> None:
+        """A kill may have come between the store and the queue."""
+        for run in self.store.runs(state="queued"):
+            self._enqueue(run.id, run.part, Job.model_validate(self.store.job(run.id)))
 
     def _watch(self, agent: Agent, trigger: FolderTrigger, stop: threading.Event) -> None:
         log.info("%s: watching %s for %s", agent.name, trigger.folder, trigger.pattern)
@@ -240,25 +313,50 @@ class Runtime:
 
     def _add(self, run: str, job: Job, trigger: str) -> bool:
         now = datetime.now(UTC)
-        return self.store.add_run(
-            Run(run, job.agent.name, trigger, job.input, "queued", job.model, now)
+        row = Run(run, job.agent.name, trigger, job.input, "queued", job.model, now)
+        return self.store.add_run(row, job.model_dump(mode="json"))
+
+    def _enqueue(self, run: str, part: int, job: Job) -> None:
+        agent = job.agent
+        # A lane holds one run at a time, so an agent has as many lanes as it may have runs.
+        lane = int.from_bytes(hashlib.sha256(run.encode()).digest()[:4]) % agent.concurrency
+        self._journal.enqueue(
+            _work_of(run, part),
+            _payload(run, part, job),
+            lane=f"{agent.name}/{lane}",
+            priority=PRIORITIES[agent.priority],
         )
 
-    def _carry_out(self, journal: Journal, run: str, payload: dict[str, Any]) -> str:
-        job = Job.model_validate(payload)
+    def _carry_out(self, journal: Journal, payload: dict[str, Any]) -> str:
+        job = Job.model_validate(payload["job"])
+        run = payload["run"]
         with in_run(run, job.agent.name), run_span(job.model) as span:
-            state = self._loop.run(journal, run, job)
+            state = self._loop.run(journal, run, payload["part"], job)
             record_state(span, state)
             return state
 
 
-def state_folder(folder: Path) -> Path:
-    """The project's folder for what gesso keeps, made where it is missing."""
+def _work_of(run: str, part: int) -> str:
+    """The name of the durable work that carries out a part of a run."""
+    return f"{run}+{part}" if part else run
+
+
+def _payload(run: str, part: int, job: Job) -> dict[str, Any]:
+    return {"run": run, "part": part, "job": job.model_dump(mode="json")}
+
+
+def state_of(folder: Path) -> Path:
+    """The folder of a project's state, made where there is none."""
     state = folder / STATE
     if not state.is_dir():
         state.mkdir(mode=0o700, exist_ok=True)
         (state / ".gitignore").write_text("*\n")
     return state
+
+
+def agents_of(folder: Path) -> list[Agent]:
+    """The agents of a project, as their files say; nothing is looked up."""
+    return [Agent.load(path) for path in agent_files(folder)]
 
 
 def agent_files(folder: Path) -> list[Path]:

@@ -20,7 +20,8 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from ..engine import AnswerError, Result, Usage
+from ..engine import AnswerError, Request, Result, Usage
+from ..tools.tool import PersonNeeded
 from .log import current_run
 
 log = logging.getLogger("gesso")
@@ -41,20 +42,19 @@ def run_span(model: str) -> Iterator[Span]:
 
 def record_state(span: Span, state: str) -> None:
     span.set_attribute("gesso.run.state", state)
-    if state == "failed":
+    if state in ("failed", "retrying"):
         span.set_attribute("error.type", "_OTHER")
         span.set_status(StatusCode.ERROR)
 
 
 @contextmanager
-def generation_span(model: str, *, seed: int, max_tokens: int) -> Iterator[Span]:
+def generation_span(model: str, request: Request) -> Iterator[Span]:
     """One generation; say what came of it with `record_result`."""
-    attributes = {
-        **_PROVIDER,
-        "gen_ai.request.model": model,
-        "gen_ai.request.seed": seed,
-        "gen_ai.request.max_tokens": max_tokens,
-    }
+    attributes: dict[str, Any] = {**_PROVIDER, "gen_ai.request.model": model}
+    if request.seed is not None:
+        attributes["gen_ai.request.seed"] = request.seed
+    if request.max_tokens is not None:
+        attributes["gen_ai.request.max_tokens"] = request.max_tokens
     with _span("chat", model, attributes) as span:
         try:
             yield span
@@ -126,6 +126,8 @@ def _span(operation: str, what: str, attributes: Mapping[str, Any]) -> Iterator[
     ) as span:
         try:
             yield span
+        except PersonNeeded:
+            raise  # a question is no error
         except Exception as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)

@@ -2,9 +2,12 @@
 
 from .blocks import Blocks
 from .database import use_wal
+from .embedding import served_embedding
 from .errors import (
     BlockError,
+    EmbeddingError,
     FactError,
+    InboxError,
     StoreError,
     StoreLockedError,
     StoreOpenError,
@@ -13,7 +16,22 @@ from .errors import (
 )
 from .memory import Memory
 from .ranking import BM25, Ranking
-from .rows import Block, Fact, LedgerEntry, Record, Run, RunState, StoredMessage
+from .rows import (
+    Block,
+    Entry,
+    EntryKind,
+    Event,
+    EventKind,
+    Fact,
+    LedgerEntry,
+    Letter,
+    Record,
+    Run,
+    RunState,
+    StoredMessage,
+    Verdict,
+    Wanted,
+)
 from .store import Store
 from .vectors import Embedding
 
@@ -23,9 +41,16 @@ __all__ = [
     "BlockError",
     "Blocks",
     "Embedding",
+    "EmbeddingError",
+    "Entry",
+    "EntryKind",
+    "Event",
+    "EventKind",
     "Fact",
     "FactError",
+    "InboxError",
     "LedgerEntry",
+    "Letter",
     "Memory",
     "Ranking",
     "Record",
@@ -38,5 +63,8 @@ __all__ = [
     "StoreVersionError",
     "StoredMessage",
     "TransferError",
+    "Verdict",
+    "Wanted",
+    "served_embedding",
     "use_wal",
 ]

@@ -6,6 +6,8 @@ StoreError
 ├── StoreLockedError    another process held the store's write lock for too long
 ├── FactError           a fact that is not there, or that cannot be changed as was asked
 ├── BlockError          a block that is not there, or that an edit would make too long
+├── EmbeddingError      the model of meaning does not answer as it should
+├── InboxError          an entry that is not in the inbox, or that was decided before
 └── TransferError       what should be imported is no export, or a backup's file is there already
 """
 
@@ -32,6 +34,14 @@ class FactError(StoreError):
 
 class BlockError(StoreError):
     """A block that is not there, or an edit that does not fit it or makes it too long."""
+
+
+class EmbeddingError(StoreError):
+    """The model of meaning does not answer, or not as it should."""
+
+
+class InboxError(StoreError):
+    """An entry that is not in the inbox, or that was decided before."""
 
 
 class TransferError(StoreError):

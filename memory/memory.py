@@ -6,6 +6,7 @@ superseded it; a forgotten one stays too, and its text goes only where erasing w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,13 @@ from . import recall as search
 from . import transfer, vectors
 from .blocks import Blocks
 from .database import Database
-from .errors import FactError
+from .errors import EmbeddingError, FactError
 from .ranking import Ranking
 from .rows import Fact, fact_of
 from .tables import SHARED, facts
 from .tables import vectors as vector_rows
+
+log = logging.getLogger("gesso")
 
 EMBEDDED_AT_ONCE = 64
 
@@ -30,7 +33,8 @@ EMBEDDED_AT_ONCE = 64
 class Memory:
     """The facts and blocks in a store: `sqlite:///…`, the path of a file, or one that is open.
 
-    With an `embedding`, facts are also found by what they mean.
+    With an `embedding`, facts are also found by what they mean; while it does not answer, by their
+    words alone.
 
     Wherever an `agent` may be named, leaving it out means: for `remember`, a fact that every agent
     shares; elsewhere, everyone's facts. An agent sees its own and the shared ones.
@@ -102,8 +106,11 @@ class Memory:
         at, ranking = at or datetime.now(UTC), ranking or Ranking()
         meaning = None
         if self._embedding is not None and query.strip():
-            self._embed_new_facts(self._embedding)
-            meaning = (self._embedding.name, self._embedding.packed([query])[0])
+            try:
+                self._embed_new_facts(self._embedding)
+                meaning = (self._embedding.name, self._embedding.packed([query])[0])
+            except EmbeddingError as error:
+                log.warning("recalled by words alone: %s", error)
         with self._database.read() as connection:
             return search.recall(
                 connection, query, k, agent=agent, at=at, ranking=ranking, meaning=meaning

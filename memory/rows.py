@@ -9,15 +9,23 @@ from typing import Any, Literal
 
 from sqlalchemy import Row
 
-RunState = Literal["queued", "running", "done", "stopped", "failed"]
+RunState = Literal[
+    "queued", "running", "waiting", "paused", "retrying", "done", "stopped", "failed", "cancelled"
+]
+Wanted = Literal["pause", "cancel"]
+EntryKind = Literal["approval", "interrupted", "question", "message"]
+Verdict = Literal["approved", "denied"]
+EventKind = Literal["allow", "ask", "deny", "begun", "finished", "failed"]
 
 
 @dataclass(frozen=True)
 class Run:
     """One execution of an agent.
 
-    `stopped` means that a budget or the repeated-call breaker ended it, `failed` that something
-    broke; `reason` then says what.
+    `waiting` is for the person, `retrying` until `due`, after something broke. `stopped` means that
+    a budget ended it, or that it got nowhere; `failed` that something broke; `reason` then says
+    what. A run that went on after any of these has a higher `part`. `wanted` is what the person
+    wants of it at its next step.
     """
 
     id: str
@@ -30,11 +38,18 @@ class Run:
     started: datetime | None = None
     ended: datetime | None = None
     reason: str | None = None
+    part: int = 0
+    wanted: Wanted | None = None
+    due: datetime | None = None
 
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One message of a run's conversation; `tool_calls` are `{"name", "arguments"}` objects."""
+    """One message of a run's conversation; `tool_calls` are `{"name", "arguments"}` objects.
+
+    A message of the role `summary` stands, towards the model, for those between the first two and
+    the position that its `name` says.
+    """
 
     position: int
     role: str
@@ -72,6 +87,62 @@ class LedgerEntry:
     denoising_steps: int
     prefill_seconds: float
     denoising_seconds: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in the inbox. `call` is the key of the tool call that it is about.
+
+    `approval`: the call of `text` needs the person's word. `interrupted`: it had begun when the
+    process died, and may or may not have happened. `question`: the agent asks `text`, and the
+    person's `note` is the answer. `message`: the agent tells `text`; nothing waits for it.
+    """
+
+    id: int
+    call: str
+    part: int
+    run: str
+    agent: str
+    kind: EntryKind
+    text: str
+    arguments: Mapping[str, Any]
+    reason: str
+    asked: datetime
+    verdict: Verdict | None = None
+    note: str = ""
+    decided: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the audit log: a decision about a call, its beginning, or its end.
+
+    `text` is the exact call. `detail` is the reason of a decision, or the result; `seconds` what
+    the call took.
+    """
+
+    id: int
+    call: str
+    part: int
+    kind: EventKind
+    run: str
+    agent: str
+    text: str
+    detail: str
+    seconds: float | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message to an agent. `run` is the run that it started, `None` until it is delivered."""
+
+    key: str
+    agent: str
+    sender: str
+    text: str
+    due: datetime
+    run: str | None = None
 
 
 @dataclass(frozen=True)

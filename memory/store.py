@@ -1,4 +1,5 @@
-"""The store: runs, their messages, what they saved, and the ledger; the memory beside them.
+"""The store: runs, their messages, what they saved, and the ledger; beside them the memory, the
+inbox, the mail and the audit log.
 
 Every write may be repeated: the first one counts. That is what lets a durable step run twice
 (a kill between a write and its checkpoint) without doubling anything.
@@ -15,18 +16,34 @@ from typing import Any, cast
 from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from .audit import Audit
 from .database import Database
+from .inbox import Inbox
+from .mail import Mail
 from .memory import Memory
-from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, time_of
-from .tables import ledger, messages, records, runs
+from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, Wanted, time_of
+from .tables import inbox, ledger, messages, records, runs
+from .vectors import Embedding
+
+# A run in one of these can go on as its next part.
+RESUMABLE: tuple[RunState, ...] = ("waiting", "paused", "retrying", "stopped", "failed")
 
 
 class Store:
     """One project's store. Safe to use from several threads and processes."""
 
-    def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | Path,
+        *,
+        busy_timeout: float = 30.0,
+        embedding: Embedding | None = None,
+    ) -> None:
         self._database = Database(url, busy_timeout=busy_timeout)
-        self.memory = Memory(self._database)
+        self.memory = Memory(self._database, embedding=embedding)
+        self.inbox = Inbox(self._database)
+        self.mail = Mail(self._database)
+        self.audit = Audit(self._database)
 
     def __enter__(self) -> Store:
         return self
@@ -39,25 +56,90 @@ class Store:
 
     # runs
 
-    def add_run(self, run: Run) -> bool:
-        """Add a run; False if it is there already."""
+    def add_run(self, run: Run, job: Mapping[str, Any] | None = None) -> bool:
+        """Add a run with what it is given to do; False if it is there already."""
         row = asdict(run) | {
             "queued": run.queued.timestamp(),
             "started": _seconds(run.started),
             "ended": _seconds(run.ended),
+            "due": _seconds(run.due),
+            "job": None if job is None else dict(job),
         }
         with self._database.write() as connection:
             return connection.execute(_once(runs, row)).rowcount == 1
 
-    def start_run(self, run: str, *, at: datetime) -> None:
-        """A run that starts again after a crash keeps its first start."""
-        self._change_run(run, ("queued",), state="running", started=at.timestamp())
+    def job(self, run: str) -> Mapping[str, Any] | None:
+        """What the run was given to do."""
+        found = self._all(select(runs.c.job).where(runs.c.id == run))
+        return found[0].job if found else None
 
-    def end_run(self, run: str, state: RunState, *, reason: str | None, at: datetime) -> None:
-        """End a run; a run that has ended stays as it ended."""
-        self._change_run(
-            run, ("queued", "running"), state=state, reason=reason, ended=at.timestamp()
+    def start_run(self, run: str, *, at: datetime) -> None:
+        """A run that starts again after a crash, or goes on, keeps its first start."""
+        started = func.coalesce(runs.c.started, at.timestamp())
+        self._change_run(run, ("queued",), state="running", started=started)
+
+    def end_run(
+        self,
+        run: str,
+        state: RunState,
+        *,
+        reason: str | None,
+        at: datetime,
+        due: datetime | None = None,
+    ) -> None:
+        """End a run, or a part of it; a run that has ended stays as it ended."""
+        values = {"state": state, "reason": reason, "ended": at.timestamp(), "due": _seconds(due)}
+        self._change_run(run, ("queued", "running"), **values, wanted=None)
+
+    def continue_run(self, run: str, part: int, job: Mapping[str, Any]) -> bool:
+        """Queue the part of a run that follows `part`, with its job; False where it is not this
+        part that has ended, or it ended for good."""
+        statement = (
+            update(runs)
+            .where(runs.c.id == run, runs.c.part == part, runs.c.state.in_(RESUMABLE))
+            .values(state="queued", part=part + 1, job=dict(job))
+            .values(reason=None, ended=None, due=None, wanted=None)
         )
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def resume(self, run: str) -> bool:
+        """Let a run go on that was paused, stopped, or has failed; False where it cannot."""
+        states = runs.c.state.in_(("paused", "stopped", "failed", "retrying"))
+        statement = update(runs).where(runs.c.id == run, states, runs.c.job.is_not(None))
+        with self._database.write() as connection:
+            # Due without a time: not the try that its agent's `retry` allows.
+            return connection.execute(statement.values(state="retrying", due=None)).rowcount == 1
+
+    def want(self, run: str, wanted: Wanted, *, at: datetime) -> bool:
+        """Ask a run to pause or to be cancelled: at its next step when it is under way, at once
+        when it is not. False where it has ended."""
+        active = runs.c.state.in_(("queued", "running"))
+        idle = runs.c.state.in_(RESUMABLE[:3])
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(runs).where(runs.c.id == run, active).values(wanted=wanted)
+            ).rowcount
+            if not changed:
+                values = {"state": "cancelled" if wanted == "cancel" else "paused", "due": None}
+                values |= {"ended": at.timestamp()}
+                changed = connection.execute(
+                    update(runs).where(runs.c.id == run, idle).values(values)
+                ).rowcount
+        return bool(changed)
+
+    def wanted(self, run: str) -> Wanted | None:
+        found = self._all(select(runs.c.wanted).where(runs.c.id == run))
+        return cast(Wanted | None, found[0].wanted) if found else None
+
+    def ready_runs(self, now: datetime) -> list[Run]:
+        """The runs that should go on by now: the person has said all that they waited for, or the
+        time to try again has come."""
+        asked = select(inbox.c.run).where(inbox.c.verdict.is_(None), inbox.c.kind != "message")
+        answered = (runs.c.state == "waiting") & runs.c.id.not_in(asked)
+        come = runs.c.due.is_(None) | (runs.c.due <= now.timestamp())
+        due = (runs.c.state == "retrying") & come
+        return [_run(row) for row in self._all(select(runs).where(answered | due))]
 
     def _change_run(self, run: str, states: Sequence[str], **values: Any) -> None:
         statement = update(runs).where(runs.c.id == run, runs.c.state.in_(states)).values(**values)
@@ -139,12 +221,18 @@ class Store:
             connection.execute(_once(ledger, asdict(entry) | {"at": entry.at.timestamp()}))
 
     def entries(
-        self, *, run: str | None = None, since: datetime | None = None
+        self,
+        *,
+        run: str | None = None,
+        agent: str | None = None,
+        since: datetime | None = None,
     ) -> list[LedgerEntry]:
         """The ledger, oldest first."""
         statement = select(ledger).order_by(ledger.c.at, ledger.c.key)
         if run is not None:
             statement = statement.where(ledger.c.run == run)
+        if agent is not None:
+            statement = statement.where(ledger.c.agent == agent)
         if since is not None:
             statement = statement.where(ledger.c.at >= since.timestamp())
         return [_entry(dict(row._mapping)) for row in self._all(statement)]
@@ -174,6 +262,9 @@ def _run(row: Row[Any]) -> Run:
         started=None if row.started is None else time_of(row.started),
         ended=None if row.ended is None else time_of(row.ended),
         reason=row.reason,
+        part=row.part,
+        wanted=cast(Wanted | None, row.wanted),
+        due=None if row.due is None else time_of(row.due),
     )
 
 

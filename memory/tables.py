@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -41,6 +42,10 @@ runs = Table(
     Column("started", Float),
     Column("ended", Float),
     Column("reason", Text),
+    Column("part", Integer, nullable=False, server_default="0"),
+    Column("wanted", String),
+    Column("due", Float),
+    Column("job", JSON),
     Index("runs_by_state", "state", "queued"),
 )
 
@@ -127,4 +132,56 @@ vectors = Table(
     Column("fact", Integer, ForeignKey("facts.id"), primary_key=True),
     Column("model", String, primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("call", String, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("run", String, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked", Float, nullable=False),
+    Column("verdict", String),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("decided", Float),
+    UniqueConstraint("call", "part", name="inbox_once"),
+    Index("inbox_open", "verdict", "run"),
+    sqlite_autoincrement=True,
+)
+
+# Triggers of the database refuse to change or to remove a row.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("call", String, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("seconds", Float),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("call", "part", "kind", name="audit_once"),
+    Index("audit_by_run", "run", "id"),
+    sqlite_autoincrement=True,
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("sender", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("run", String),
+    Index("mail_by_due", "run", "due"),
 )

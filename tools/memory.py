@@ -22,7 +22,7 @@ RECALLED = 8  # facts: a screenful, a few hundred tokens of prompt
 Label = Annotated[str, Field(description="The block's label")]
 
 
-@tool
+@tool(idempotent=True)
 def remember(
     text: Annotated[str, Field(description="One fact, in a sentence that stands alone")],
     context: Context,
@@ -43,7 +43,7 @@ def remember(
     return {"fact": fact.id}
 
 
-@tool
+@tool(idempotent=True)
 def recall(
     query: Annotated[str, Field(description="What to look for, in words that it would contain")],
     context: Context,
@@ -59,7 +59,7 @@ def recall(
     ]
 
 
-@tool
+@tool(idempotent=True)
 def forget(
     fact: Annotated[int, Field(description="Number of a recalled fact")], context: Context
 ) -> str:
@@ -69,7 +69,7 @@ def forget(
     return "forgotten"
 
 
-@tool
+@tool(idempotent=True)
 def append_to_block(
     label: Label,
     text: Annotated[str, Field(description="The line to add")],
@@ -83,7 +83,7 @@ def append_to_block(
     return _room(block)
 
 
-@tool
+@tool(idempotent=True)
 def replace_in_block(
     label: Label,
     old: Annotated[str, Field(description="A passage that stands in the block once")],

@@ -10,6 +10,7 @@ from .errors import ToolDefinitionError, UnknownToolError
 from .fetch import Fetcher, Host, fetch
 from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
 from .memory import MEMORY_TOOLS
+from .people import PEOPLE_TOOLS
 from .records import save_record
 from .sandbox import Sandbox
 from .sql import query
@@ -18,6 +19,7 @@ from .tool import Tool
 BUILT_IN = (
     *(read_file, read_lines, write_file, edit_file, list_files, search_files, query),
     *MEMORY_TOOLS,
+    *PEOPLE_TOOLS,
 )
 MADE = ("save_record", "fetch", "shell", "python")
 

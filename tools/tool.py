@@ -42,7 +42,7 @@ class Context:
 
     `key` names this one call and is the same when a killed call runs again: a tool with side
     effects uses it to do them once. `source` is the document that the run is about. `secrets` are
-    those that the agent's file names.
+    those that the agent's file names. `listeners` are the agents that take messages from this one.
     """
 
     workspace: Workspace
@@ -52,10 +52,19 @@ class Context:
     key: str
     source: str | None = None
     secrets: Secrets = field(default_factory=Secrets)
+    listeners: frozenset[str] = frozenset()
 
     def cut(self, text: str, limit: int = OUTPUT_LIMIT) -> str:
         """The text without secrets, and then no longer than the limit: no part of one is left."""
         return cut(self.secrets.redactor.blank(text), limit)
+
+
+class PersonNeeded(Exception):  # noqa: N818 - no error: the call is finished by the person
+    """Raised by a tool whose result is what the person answers to `question`."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(question)
+        self.question = question
 
 
 class Kind(Enum):
@@ -95,7 +104,7 @@ class Tool:
             if inspect.iscoroutine(result):
                 result = _wait_for(result)
             result = blank(to_jsonable_python(result))
-        except StoreError:
+        except (StoreError, PersonNeeded):
             raise
         except ToolError as error:
             if blank(str(error)) == str(error):

@@ -19,11 +19,14 @@ from .demo import demo
 from .doctor import doctor
 from .exits import exit_code, message
 from .generate import generate
+from .inbox import approve, deny, inbox
 from .memory import memory
 from .run import run
+from .runs import cancel, logs, pause, resume, runs, trace
 from .service import service
 from .status import status
 from .stop import stop
+from .tell import tell
 from .up import up
 
 app = typer.Typer(
@@ -32,8 +35,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, stop, status, generate, cost, bench, config, doctor):
+for command in (demo, run, up, stop, status, tell, generate, cost, bench, config, doctor):
     app.command()(command)
+for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
+    app.command(rich_help_panel="What runs")(command)
 app.add_typer(memory)
 app.add_typer(service)
 

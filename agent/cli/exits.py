@@ -17,10 +17,10 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, AgentError):
         return FAILURE if isinstance(error, RunError | InstanceError) else BAD_INPUT
     # Not above: these imports take time that `gesso --help` does not have.
-    from ...memory import BlockError, FactError, StoreError, TransferError
+    from ...memory import BlockError, FactError, InboxError, StoreError, TransferError
     from ...tools import ToolError
 
-    if isinstance(error, BlockError | FactError | TransferError | ToolError):
+    if isinstance(error, BlockError | FactError | InboxError | TransferError | ToolError):
         return BAD_INPUT
     if isinstance(error, StoreError):
         return FAILURE

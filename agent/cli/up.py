@@ -36,15 +36,14 @@ def up(
 
     The log is on standard error; with --json it is on standard output.
     """
-    from ..agent import Agent
     from ..instance import held
     from ..log import redactor_of, start
-    from ..runtime import Runtime, agent_files, state_folder
+    from ..runtime import Runtime, agents_of, state_of
     from ..settings import read_settings
     from ..telemetry import exporting
 
-    files = agent_files(folder)  # before a project is made of a folder that is none
-    secrets = [name for file in files for name in Agent.load(file).secrets]
+    agents = agents_of(folder)  # before a project is made of a folder that is none
+    secrets = [name for agent in agents for name in agent.secrets]
     settings = read_settings(
         folder,
         model=model,
@@ -65,7 +64,7 @@ def up(
 
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to SIGINT
         signal.signal(number, interrupt)
-    state = state_folder(folder.resolve())
+    state = state_of(folder.resolve())
     # before the runtime is open: it goes on at once with what the last one left
     handler.addFilter(redactor_of(secrets, state / "secrets"))
     with (

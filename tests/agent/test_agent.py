@@ -131,7 +131,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     [
         (
             "name: a\ntools: [read_file, fly]",
-            ":3: tools.1: unknown tool fly; known are append_to_block, edit_file, ",
+            ":3: tools.1: unknown tool fly; known are append_to_block, ask_person, ",
         ),
         (
             "name: a\ntools: [save_record]\nrecord:\n  b: {$ref: other.json}",

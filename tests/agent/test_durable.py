@@ -1,6 +1,8 @@
 """The journal: works once, steps once, JSON on disk."""
 
 import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +15,24 @@ from gesso.memory import StoreLockedError
 def test_a_work_and_its_steps_happen_once(tmp_path: Path) -> None:
     happened: list[str] = []
 
-    def body(journal: Journal, name: str, payload: dict[str, Any]) -> Any:
-        return journal.step("note", lambda: happened.append(f"{name} {payload['n']}"))
+    def body(journal: Journal, payload: dict[str, Any]) -> Any:
+        return journal.step("note", lambda: happened.append(payload["note"]))
 
     for _ in range(2):
         journal = Journal(tmp_path, body, listen=True)
-        journal.enqueue("queued", {"n": 1})
-        journal.start("started", {"n": 2})
+        journal.enqueue("queued", {"note": "queued"})
+        journal.start("started", {"note": "started"})
         journal.wait("queued")
         journal.wait("started")
         journal.close()
-    assert sorted(happened) == ["queued 1", "started 2"]
+    assert sorted(happened) == ["queued", "started"]
     with sqlite3.connect(tmp_path / "durable.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         rows = connection.execute(
             "SELECT DISTINCT serialization, application_version FROM workflow_status"
         ).fetchall()
     connection.close()
-    assert rows == [("portable_json", "1")]
+    assert rows == [("portable_json", "2")]
 
 
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
@@ -42,12 +44,12 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
             raise problem
         return "done"
 
-    def body(journal: Journal, name: str, payload: dict[str, Any]) -> Any:
-        problem = StoreLockedError("locked") if name == "locked" else ValueError("broken")
+    def body(journal: Journal, payload: dict[str, Any]) -> Any:
+        problem = StoreLockedError("locked") if "locked" in payload else ValueError("broken")
         return journal.step("try", fail_once, problem, retry=StoreLockedError)
 
     journal = Journal(tmp_path, body, listen=False)
-    journal.start("locked", {})
+    journal.start("locked", {"locked": True})
     journal.wait("locked")
     assert tried == ["locked", "locked"]
     tried.clear()
@@ -64,3 +66,25 @@ def test_a_journal_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
         Journal(tmp_path, lambda *_: None, listen=False)
     (tmp_path / "durable.db").unlink()
     Journal(tmp_path, lambda *_: None, listen=False).close()
+
+
+def test_what_is_done_is_forgotten_and_what_is_not_is_kept(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def body(journal: Journal, payload: dict[str, Any]) -> Any:
+        return journal.step("wait", lambda: go.wait(20) if payload["wait"] else True)
+
+    journal = Journal(tmp_path, body, listen=False)
+    journal.start("done", {"wait": False})
+    journal.start("open", {"wait": True})
+    journal.wait("done")
+    assert journal.tidy(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert journal.tidy(datetime.now(UTC) + timedelta(seconds=1)) == 1
+    go.set()
+    journal.wait("open")
+    with sqlite3.connect(tmp_path / "durable.db") as connection:
+        rows = connection.execute("SELECT workflow_uuid FROM workflow_status").fetchall()
+        steps = connection.execute("SELECT DISTINCT workflow_uuid FROM operation_outputs")
+        assert (rows, steps.fetchall()) == ([("open",)], [("open",)])
+    connection.close()
+    journal.close()

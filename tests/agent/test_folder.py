@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,25 @@ def test_a_kill_between_store_and_queue_loses_no_file(
     with Runtime(project, engine=scripted) as runtime:
         runtime.load()
         with monkeypatch.context() as patch:
-            patch.setattr(runtime._journal, "enqueue", lambda *_: None)
+            patch.setattr(runtime._journal, "enqueue", lambda *_, **__: None)
             run = runtime.enqueue_document("clerk", path)
         assert runtime.enqueue_document("clerk", path) == run
         assert runtime.wait(run).state == "done"
+
+
+def test_a_file_whose_run_the_journal_has_forgotten_is_not_read_again(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent(FRONT)
+    path = project / "inbox" / "a.txt"
+    path.write_text("A")
+    scripted = engine(says("ok"))
+    with Runtime(project, engine=scripted) as runtime:
+        runtime.load()
+        run = runtime.enqueue_document("clerk", path)
+        runtime.wait(run)
+        while runtime._journal.tidy(datetime.now(UTC) + timedelta(seconds=1)) == 0:
+            pass  # the work is done a moment after its last step
+        assert runtime.enqueue_document("clerk", path) == run
+        assert runtime.wait(run).state == "done"
+    assert len(requests(scripted)) == 1

@@ -173,12 +173,12 @@ def test_a_call_that_is_not_permitted_is_told_to_the_model_and_not_made(
     assert not (project / "inbox" / "a.txt").exists()
 
 
-def test_a_call_that_needs_approval_ends_the_run_with_the_exact_call(
+def test_a_run_waits_for_the_approval_of_the_exact_call(
     project: Path, write_agent: Callable[..., Path]
 ) -> None:
     write_agent("name: clerk\ntools: [send]\npermissions:\n  ask: [send]")
     run, _ = permitted_run(project, [calls(("send", {"text": "hi"}))])
-    assert run.state == "stopped"
+    assert run.state == "waiting"
     assert run.reason == (
         'send({"text": "hi"}) waits for approval: send needs a person\'s approval'
     )
@@ -192,7 +192,7 @@ def test_a_run_that_has_read_a_document_needs_approval_to_send(
     read, sending = calls(("read_file", {"path": "inbox/a.txt"})), calls(("send", {"text": "hi"}))
     write_agent("name: clerk\ntools: [read_file, send]")
     run, _ = permitted_run(project, [read, sending, says("Done.")])
-    assert run.state == "stopped"
+    assert run.state == "waiting"
     assert "has read what came from outside" in (run.reason or "")
     assert not (project / "sent.txt").exists()
     write_agent(

@@ -1,7 +1,8 @@
-"""A process that is killed: `python victim.py PROJECT SCENARIO`.
+"""A process that is killed: `python victim.py PROJECT SCENARIO TOOL`.
 
 It kills itself at the scenario's point, the first time it gets there, with SIGKILL; started
-again, it finds the run and finishes it. Every tool call that finishes leaves one line.
+again, it finds the run and finishes it, or leaves it to the person. Every tool call that finishes
+leaves one line. `note_again` is a tool that says it may be made again; `note` is not.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gesso.engine import Request, Result
 from gesso.tools import Context, tool
 from scripted import calls, engine, says
 
-project, scenario = Path(sys.argv[1]), sys.argv[2]
+project, scenario, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 
 def die_once_at(point: str) -> None:
@@ -27,9 +28,7 @@ def die_once_at(point: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@tool
-def note(line: str, context: Context) -> str:
-    """Write a line to the notes."""
+def write(line: str, context: Context) -> str:
     with (project / "begun.txt").open("a") as begun:
         begun.write(f"{line}\n")
     if line == "second":
@@ -41,19 +40,34 @@ def note(line: str, context: Context) -> str:
     return f"noted {line} as {context.key}"
 
 
+@tool
+def note(line: str, context: Context) -> str:
+    """Write a line to the notes."""
+    return write(line, context)
+
+
+@tool(idempotent=True)
+def note_again(line: str, context: Context) -> str:
+    """Write a line to the notes; twice does no harm."""
+    return write(line, context)
+
+
 def third_turn(request: Request) -> Result:
     with (project / "seeds.txt").open("a") as seeds:
         seeds.write(f"{request.seed}\n")
     die_once_at("between two calls")
-    return calls(("note", {"line": "third"}))
+    return calls((name, {"line": "third"}))
 
 
 scripted = engine(
-    calls(("note", {"line": "first"}), ("note", {"line": "second"})), third_turn, says("done")
+    calls((name, {"line": "first"}), (name, {"line": "second"})), third_turn, says("done")
 )
-with Runtime(project, engine=scripted, tools=[note]) as runtime:
+with Runtime(project, engine=scripted, tools=[note, note_again]) as runtime:
     runtime.load()
     if not runtime.store.runs():
         runtime.run("clerk", "hello")
-    while runtime.store.runs()[0].state not in ("done", "failed", "stopped"):
+    while True:
+        runtime.deliver()
+        if runtime.store.runs()[0].state in ("done", "failed", "stopped", "waiting"):
+            break
         time.sleep(0.05)

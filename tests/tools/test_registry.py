@@ -6,6 +6,9 @@ import pytest
 from gesso.tools import Registry, ToolDefinitionError, UnknownToolError, tool
 
 BUILT_IN = [
+    "ask_person",
+    "schedule",
+    "send_message",
     "append_to_block",
     "edit_file",
     "fetch",
@@ -36,7 +39,7 @@ def test_the_registry_selects_in_order_and_names_what_it_knows() -> None:
     assert registry.names == sorted([*BUILT_IN, "shout"])
     assert [t.name for t in registry.select(["shout", "read_file"])] == ["shout", "read_file"]
     with pytest.raises(
-        UnknownToolError, match="unknown tool fly; known are append_to_block, edit_file, "
+        UnknownToolError, match="unknown tool fly; known are append_to_block, ask_person, "
     ):
         registry.select(["fly"])
     with pytest.raises(ToolDefinitionError, match="save_record needs a record schema"):

@@ -1,0 +1,75 @@
+"""Budgets: what one run may take, and what an agent's runs may take in a day.
+
+Money is what the same tokens would have cost at a chosen cloud model: local work has no price of
+its own, but a limit in dollars is how people think of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ..memory import LedgerEntry
+
+
+def _known(peer: str) -> str:
+    from .cost import dollars_of
+
+    try:
+        dollars_of((), peer)
+    except LookupError as error:
+        raise ValueError(str(error)) from None
+    return peer
+
+
+class Limits(BaseModel):
+    """`tokens` counts prompt and output tokens, `seconds` the time of generations (and, in one run,
+    of tool calls), `dollars` the tokens at the peer's prices; `None` is no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    turns: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    dollars: float | None = Field(default=None, gt=0)
+
+
+class Budget(Limits):
+    """What one run may take before it is stopped; looked at before each turn. `day` is what all of
+    the agent's runs may take between two midnights of the machine's own zone."""
+
+    turns: int | None = Field(default=12, ge=1)
+    tokens: int | None = Field(default=200_000, ge=1)
+    seconds: float | None = Field(default=1800, gt=0)
+    day: Limits = Limits()
+    peer: Annotated[str, AfterValidator(_known)] = "google/gemma-4-26b-a4b-it-maas"
+
+
+def spent(
+    limits: Limits, entries: Sequence[LedgerEntry], peer: str, *, more_seconds: float = 0.0
+) -> str | None:
+    """The limit that the ledger's entries have reached, in words; `None` while there is room."""
+    turns = len(entries)
+    tokens = sum(entry.prompt_tokens + entry.output_tokens for entry in entries)
+    seconds = more_seconds + sum(e.prefill_seconds + e.denoising_seconds for e in entries)
+    if limits.turns is not None and turns >= limits.turns:
+        return f"{limits.turns} turns"
+    if limits.tokens is not None and tokens >= limits.tokens:
+        return f"{limits.tokens} tokens"
+    if limits.seconds is not None and seconds >= limits.seconds:
+        return f"{limits.seconds:g} seconds"
+    if limits.dollars is not None:
+        from .cost import dollars_of
+
+        if dollars_of(entries, peer) >= limits.dollars:
+            return f"{limits.dollars:g} dollars at {peer}"
+    return None
+
+
+def midnight(now: datetime) -> datetime:
+    """The last midnight of the machine's zone."""
+    local = now.astimezone()
+    return local.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,192 @@
+"""One tool call of a run: decided, begun, finished, each of it in the audit log.
+
+A call is a durable step, and a step that was cut short runs again. What the log says of the first
+try keeps the second from doing harm: a call that has finished is not made again, and one that had
+begun is made again only if its tool says that this is safe; else the person is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..engine import ToolCall
+from ..memory import Entry, EntryKind, EventKind, Store, StoreError
+from ..tools import Context, Registry, Tool, ToolError, Workspace, read_secrets
+from ..tools.permissions import Call, decide
+from ..tools.tool import PersonNeeded
+from .agent import Agent
+from .telemetry import tool_span
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a call ended. `waits` is what the person has to say a word to; there is no `content` yet
+    then. `fatal` is why the run cannot go on."""
+
+    ok: bool
+    content: str = ""
+    waits: str | None = None
+    fatal: str | None = None
+    seconds: float = 0.0
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call as the model made it. `key` names it in the run; `part` is that of the run;
+    `tainted`: the run has read what came from outside."""
+
+    call: ToolCall
+    key: str
+    part: int
+    run: str
+    agent: Agent
+    source: str | None
+    tainted: bool
+
+
+class Calls:
+    """Carries out the calls of a project's runs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        workspace: Workspace,
+        secrets: Path,
+        listeners: Callable[[str], Collection[str]],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._workspace = workspace
+        self._secrets = secrets
+        self._listeners = listeners
+
+    def tools(self, agent: Agent) -> list[Tool]:
+        return self._registry.select(
+            agent.tools, record=agent.record_schema, hosts=agent.hosts, sandbox=agent.sandbox
+        )
+
+    def make(self, asked: Asked) -> Answer:
+        """What the permissions, the person or the tool refuse is told to the model."""
+        start = time.monotonic()
+        try:
+            answer = self._make(asked)
+        except ToolError as error:
+            answer = Answer(False, f"error: {error}")
+        except StoreError as error:
+            answer = Answer(False, fatal=str(error))
+        return replace(answer, seconds=time.monotonic() - start)
+
+    def _make(self, asked: Asked) -> Answer:
+        tools = {tool.name: tool for tool in self.tools(asked.agent)}
+        if asked.call.name not in tools:
+            raise ToolError(f"no tool is called {asked.call.name}")
+        call = Call(tools[asked.call.name], asked.call.arguments)
+        done = self._store.audit.find(asked.key, "finished")
+        if done is not None:
+            return Answer(True, done.detail)
+        entry = self._store.inbox.of_call(asked.key)
+        if entry is not None and entry.verdict is None:
+            return Answer(False, waits=_waits(entry))
+        if entry is None:
+            decision = decide(call, asked.agent.rules, asked.tainted)
+            self._log(asked, call, decision.verdict, decision.reason)
+            if decision.verdict == "ask":
+                return self._ask(asked, call, "approval", call.text, decision.reason)
+            if decision.verdict == "deny":
+                raise ToolError(f"not permitted: {decision.reason}")
+        elif entry.verdict == "denied":
+            raise ToolError(_refusal(entry))
+        elif entry.kind == "question":
+            return Answer(True, entry.note)
+        if not self._log(asked, call, "begun") and not call.tool.idempotent:
+            reason = "the process died in it, so it may have happened; approve to make it again"
+            return self._ask(asked, call, "interrupted", call.text, reason)
+        return self._carry_out(asked, call)
+
+    def _carry_out(self, asked: Asked, call: Call) -> Answer:
+        start = time.monotonic()
+        try:
+            # As they are now, and never part of what a step keeps.
+            secrets = read_secrets(asked.agent.secrets, environment=os.environ, file=self._secrets)
+            context = Context(
+                self._workspace,
+                self._store,
+                asked.run,
+                asked.agent.name,
+                asked.key,
+                asked.source,
+                secrets,
+                frozenset(self._listeners(asked.agent.name)),
+            )
+            with tool_span(call.tool.name, asked.key):
+                result = call.tool.call(call.arguments, context)
+        except PersonNeeded as needed:
+            return self._ask(asked, call, "question", needed.question, "the agent asks")
+        except ToolError as error:
+            self._log(asked, call, "failed", str(error), time.monotonic() - start)
+            raise
+        content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        self._log(asked, call, "finished", content, time.monotonic() - start)
+        return Answer(True, content)
+
+    def _ask(self, asked: Asked, call: Call, kind: EntryKind, text: str, reason: str) -> Answer:
+        entry = self._store.inbox.add(
+            asked.key,
+            asked.part,
+            kind,
+            text,
+            run=asked.run,
+            agent=asked.agent.name,
+            reason=reason,
+            arguments=call.arguments,
+            at=datetime.now(UTC),
+        )
+        return Answer(False, waits=_waits(entry))
+
+    def _log(
+        self,
+        asked: Asked,
+        call: Call,
+        kind: EventKind,
+        detail: str = "",
+        seconds: float | None = None,
+    ) -> bool:
+        return self._store.audit.add(
+            asked.key,
+            asked.part,
+            kind,
+            run=asked.run,
+            agent=asked.agent.name,
+            text=call.text,
+            detail=detail,
+            seconds=seconds,
+            at=datetime.now(UTC),
+        )
+
+
+def _waits(entry: Entry) -> str:
+    if entry.kind == "question":
+        return f"asks: {entry.text}"
+    verb = "waits for approval" if entry.kind == "approval" else "was cut short"
+    return f"{entry.text} {verb}: {entry.reason}"
+
+
+def _refusal(entry: Entry) -> str:
+    said = f": {entry.note}" if entry.note else ""
+    if entry.kind == "question":
+        return f"the person does not answer{said}"
+    if entry.kind == "interrupted":
+        return f"it was cut short, may or may not have happened, and is not repeated{said}"
+    return f"the person refused{said}"

@@ -1,0 +1,29 @@
+"""The store of a project, for the commands that read it and write to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ...memory import Store
+
+Project = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@contextmanager
+def opened_store(project: Path) -> Iterator[Store]:
+    """The store of a project in which something ran, or was told."""
+    from ...memory import Store
+    from ..errors import ProjectError
+
+    path = project / ".gesso" / "store.db"
+    if not path.is_file():
+        raise ProjectError(f"{project}: nothing has run here yet (no {path})")
+    with Store(path) as store:
+        yield store

@@ -1,0 +1,31 @@
+"""`gesso tell`: a message from the person to an agent."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .project import Project
+
+
+def tell(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The agent.")],
+    text: Annotated[str, typer.Argument(metavar="MESSAGE", help="What to tell it.")],
+    project: Project = Path(),
+) -> None:
+    """Give an agent a message; it is taken up at once when the project is up, else later."""
+    from ...memory import Letter, Store
+    from ...tools.people import PERSON
+    from ..errors import ProjectError
+    from ..runtime import agents_of, state_of
+
+    known = {agent.name for agent in agents_of(project)}
+    if name not in known:
+        raise ProjectError(f"unknown agent {name}; known are {', '.join(sorted(known))}")
+    with Store(state_of(project) / "store.db") as store:
+        store.mail.post(Letter(uuid.uuid4().hex, name, PERSON, text, datetime.now(UTC)))
+    print(f"told {name}")
