@@ -100,8 +100,8 @@ def stop(state: Path, seconds: float) -> Instance:
         if time.monotonic() > end:
             raise InstanceError(
                 f"process {instance.pid} is still up after {seconds:g} seconds: it stops when its "
-                f"current step is done. `kill -9 {instance.pid}` ends it at once; its runs go on "
-                "at the next start"
+                "current step is done. Another `gesso stop` ends it at once; its runs go on at the "
+                "next start"
             )
         time.sleep(LOOK_SECONDS)
     return instance

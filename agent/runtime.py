@@ -71,7 +71,7 @@ class Runtime:
         self._held: set[str] = set()  # messages to agents that are not there
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
-        state = state_folder(self.folder)
+        state = state_of(self.folder)
         self.store = Store(state / "store.db")
         calls = Calls(
             store=self.store,
@@ -328,7 +328,8 @@ class Runtime:
         )
 
     def _carry_out(self, journal: Journal, payload: dict[str, Any]) -> str:
-        run, job = payload["run"], Job.model_validate(payload["job"])
+        job = Job.model_validate(payload["job"])
+        run = payload["run"]
         with in_run(run, job.agent.name), run_span(job.model) as span:
             state = self._loop.run(journal, run, payload["part"], job)
             record_state(span, state)
@@ -344,8 +345,8 @@ def _payload(run: str, part: int, job: Job) -> dict[str, Any]:
     return {"run": run, "part": part, "job": job.model_dump(mode="json")}
 
 
-def state_folder(folder: Path) -> Path:
-    """The project's folder for what gesso keeps, made where it is missing."""
+def state_of(folder: Path) -> Path:
+    """The folder of a project's state, made where there is none."""
     state = folder / STATE
     if not state.is_dir():
         state.mkdir(mode=0o700, exist_ok=True)

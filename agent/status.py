@@ -38,12 +38,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Status:
-    """`instance` is the process that is up; `runs` counts the runs by their state."""
+    """`instance` is the process that is up; `runs` counts the runs by their state, `inbox` what
+    waits there for the person."""
 
     folder: str
     instance: Instance | None
     agents: Sequence[AgentStatus]
     runs: Mapping[str, int]
+    inbox: int
     today: Tokens
 
 
@@ -55,7 +57,7 @@ def status_of(folder: Path) -> Status:
     instance = running(state)
     if not path.is_file():
         agents = [_agent(file, None) for file in files]
-        return Status(str(folder), instance, agents, {}, Tokens(0, 0, 0))
+        return Status(str(folder), instance, agents, {}, 0, Tokens(0, 0, 0))
     midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     with Store(path) as store:
         entries = store.entries(since=midnight)
@@ -64,6 +66,7 @@ def status_of(folder: Path) -> Status:
             instance=instance,
             agents=[_agent(file, store) for file in files],
             runs=store.run_counts(),
+            inbox=len(store.inbox.entries()),
             today=Tokens(
                 turns=len(entries),
                 prompt_tokens=sum(entry.prompt_tokens for entry in entries),

@@ -21,6 +21,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ..engine import AnswerError, Request, Result, Usage
+from ..tools.tool import PersonNeeded
 from .log import current_run
 
 log = logging.getLogger("gesso")
@@ -41,7 +42,7 @@ def run_span(model: str) -> Iterator[Span]:
 
 def record_state(span: Span, state: str) -> None:
     span.set_attribute("gesso.run.state", state)
-    if state == "failed":
+    if state in ("failed", "retrying"):
         span.set_attribute("error.type", "_OTHER")
         span.set_status(StatusCode.ERROR)
 
@@ -125,6 +126,8 @@ def _span(operation: str, what: str, attributes: Mapping[str, Any]) -> Iterator[
     ) as span:
         try:
             yield span
+        except PersonNeeded:
+            raise  # a question is no error
         except Exception as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)

@@ -25,8 +25,9 @@ from .run import run
 from .runs import cancel, logs, pause, resume, runs, trace
 from .service import service
 from .status import status
+from .stop import stop
 from .tell import tell
-from .up import stop, up
+from .up import up
 
 app = typer.Typer(
     name="gesso",
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, stop, tell, status, generate, cost, bench, config, doctor):
+for command in (demo, run, up, stop, status, tell, generate, cost, bench, config, doctor):
     app.command()(command)
 for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
     app.command(rich_help_panel="What runs")(command)

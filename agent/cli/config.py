@@ -8,16 +8,27 @@ from typing import Annotated
 
 import typer
 
+from .up import Concurrency, Device, Dtype, Model
+
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def config(folder: Folder = Path(), as_json: Json = False) -> None:
-    """Print every setting, its value, and where it came from."""
+def config(
+    folder: Folder = Path(),
+    model: Model = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    concurrency: Concurrency = None,
+    as_json: Json = False,
+) -> None:
+    """Print the settings that `gesso up` would have with these flags, and where each is from."""
     from ..settings import explain_settings
     from .output import print_json, print_table
 
-    settings = explain_settings(folder)
+    settings = explain_settings(
+        folder, model=model, device=device, dtype=dtype, concurrency=concurrency
+    )
     if as_json:
         print_json([asdict(setting) for setting in settings])
         return

@@ -36,6 +36,8 @@ def status(folder: Folder = Path(), as_json: Json = False) -> None:
     )
     counts = ", ".join(f"{count} {state}" for state, count in sorted(found.runs.items()))
     print(f"Runs: {counts or 'none yet'}")
+    if found.inbox:
+        print(f"{found.inbox} waiting for you: gesso inbox")
     today = found.today
     print(
         f"Today: {today.turns} turns, {today.prompt_tokens} prompt tokens,"

@@ -1,4 +1,4 @@
-"""`gesso up` and `gesso stop`: a project, always on."""
+"""`gesso up`: a project, always on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -13,7 +15,6 @@ from typing import Annotated
 import typer
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder.")]
-ThisFolder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
 Model = Annotated[
     str | None, typer.Option(metavar="M", help="A model instead of those in the agents' files.")
 ]
@@ -21,8 +22,6 @@ Device = Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, 
 Dtype = Annotated[str | None, typer.Option(metavar="T", help="auto, float32, bfloat16, float16.")]
 Concurrency = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Log one JSON object a line.")]
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def up(
@@ -39,11 +38,12 @@ def up(
     """
     from ..instance import held
     from ..log import redactor_of, start
-    from ..runtime import Runtime, agent_files, state_folder
+    from ..runtime import Runtime, agents_of, state_of
     from ..settings import read_settings
     from ..telemetry import exporting
 
-    agent_files(folder)  # before a project is made of a folder that is none
+    agents = agents_of(folder)  # before a project is made of a folder that is none
+    secrets = [name for agent in agents for name in agent.secrets]
     settings = read_settings(
         folder,
         model=model,
@@ -57,43 +57,34 @@ def up(
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if received:  # at once: the step that is running is not waited for, it runs again
+            os._exit(_code([number]))
         received.append(number)
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to SIGINT
         signal.signal(number, interrupt)
-    state = state_folder(folder.resolve())
-    try:
-        with held(state), exporting(os.environ), Runtime(folder, settings=settings) as runtime:
-            try:
-                agents = runtime.load()
-                secrets = [name for agent in agents for name in agent.secrets]
-                handler.addFilter(redactor_of(secrets, state / "secrets"))
-                for agent in agents:
-                    runtime.engine(runtime.model_of(agent))
-                log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
-                runtime.watch(threading.Event())
-            except KeyboardInterrupt:
-                log.info("stopping after the current step; once more to leave at once")
-    except KeyboardInterrupt:
-        if len(received) > 1:
-            raise
+    state = state_of(folder.resolve())
+    # before the runtime is open: it goes on at once with what the last one left
+    handler.addFilter(redactor_of(secrets, state / "secrets"))
+    with (
+        suppress(KeyboardInterrupt),
+        held(state),
+        exporting(os.environ),
+        Runtime(folder, settings=settings) as runtime,
+    ):
+        try:
+            agents = runtime.load()
+            for agent in agents:
+                runtime.engine(runtime.model_of(agent))
+            log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
+            runtime.watch(threading.Event())
+        except KeyboardInterrupt:
+            log.info("stopping after the current step; once more to leave at once")
     log.info("stopped; what is unfinished goes on at the next start")
-    raise typer.Exit(130 if signal.SIGINT in received else 0)
+    raise typer.Exit(_code(received))
 
 
-def stop(folder: ThisFolder = Path(), timeout: Timeout = 60.0, as_json: Json = False) -> None:
-    """End the `gesso up` of a project after its current step."""
-    from dataclasses import asdict
-
-    from ..instance import stop as stop_instance
-    from ..runtime import STATE
-    from .output import print_json
-
-    instance = stop_instance(folder.resolve() / STATE, timeout)
-    if as_json:
-        print_json(asdict(instance))
-    else:
-        print(
-            f"stopped process {instance.pid}, which was up since {instance.since.astimezone():%c}"
-        )
+def _code(received: Sequence[int]) -> int:
+    """Who terminates a service wants no failure; who interrupts a command, its usual code."""
+    return 130 if signal.SIGINT in received else 0

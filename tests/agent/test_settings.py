@@ -99,12 +99,13 @@ def test_config_prints_each_setting_with_its_origin(
 ) -> None:
     write(tmp_path, "concurrency = 2\n")
     monkeypatch.setenv("GESSO_DEVICE", "cpu")
-    code, out, err = command("config", str(tmp_path), "--json")
+    code, out, err = command("config", str(tmp_path), "--dtype", "float16", "--json")
     assert (code, err) == (0, "")
     shown = {one["name"]: (one["value"], one["origin"]) for one in json.loads(out)}
     assert shown.keys() == Settings.model_fields.keys()
     assert shown["concurrency"] == (2, "gesso.toml:1")
     assert shown["device"] == ("cpu", "GESSO_DEVICE")
+    assert shown["dtype"] == ("float16", "flag")
     assert shown["model"] == (None, "default")
     code, out, _ = command("config", str(tmp_path))
     assert code == 0

@@ -9,7 +9,7 @@ from typing import Any
 from gesso.agent import Runtime
 from gesso.agent.instance import held
 from gesso.engine import EngineError, Request, Result
-from scripted import engine, says
+from scripted import calls, engine, says
 
 
 def shown(command: Callable[..., tuple[int, str, str]], project: Path) -> dict[str, Any]:
@@ -58,6 +58,21 @@ def test_runs_tokens_and_the_process_that_is_up_are_told(
     for words in ("clerk", "folder inbox", "1 done, 1 failed, 1 queued", "100 prompt tokens"):
         assert words in out
     assert last.state == "failed"
+
+
+def test_what_waits_for_the_person_is_counted(
+    command: Any, project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent("name: clerk\ntools: [write_file]\npermissions: {ask: [write_file]}")
+    asks = calls(("write_file", {"path": "a.txt", "text": "x"}))
+    with Runtime(project, engine=engine(asks), listen=False) as runtime:
+        runtime.load()
+        runtime.run("clerk", "write")
+    status = shown(command, project)
+    assert (status["inbox"], status["runs"]) == (1, {"waiting": 1})
+    code, out, _ = command("status", str(project))
+    assert code == 0
+    assert "1 waiting for you: gesso inbox" in out
 
 
 def test_a_broken_agent_is_told_beside_the_others(command: Any, project: Path) -> None:

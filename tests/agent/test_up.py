@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gesso.memory import Store
+from gesso.memory import RunState, Store
 
 Start = Callable[..., subprocess.Popen[str]]
 
-GESSO = (
-    "from gesso.agent import runtime; from scripted import Reader; "
-    "runtime.load_engine = lambda *_: Reader(); "
-    "from gesso.agent.cli import main; main()"
-)
+GESSO = """
+import time
+from gesso.agent import runtime
+from gesso.agent.cli import main
+from scripted import Reader
+
+class Slow(Reader):
+    def generate(self, request):
+        time.sleep(60)
+
+runtime.load_engine = lambda model, *_: Slow() if model == "slow" else Reader()
+main()
+"""
 
 
 @pytest.fixture
@@ -48,18 +56,20 @@ def start(project: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def wait_until_done(process: subprocess.Popen[str], project: Path, runs: int = 1) -> None:
+def wait_until(
+    state: RunState, process: subprocess.Popen[str], project: Path, runs: int = 1
+) -> None:
     path = project / ".gesso" / "store.db"
     end = time.monotonic() + 30
-    while not (path.exists() and _done(path) == runs):
+    while not (path.exists() and _count(path, state) == runs):
         assert time.monotonic() < end
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
 
 
-def _done(path: Path) -> int:
+def _count(path: Path, state: RunState) -> int:
     with Store(path) as store:
-        return len(store.runs(state="done"))
+        return len(store.runs(state=state))
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
@@ -67,7 +77,7 @@ def test_up_is_interrupted_gracefully(
     start: Start, project: Path, sent: signal.Signals, code: int
 ) -> None:
     process = start("up", str(project))
-    wait_until_done(process, project)
+    wait_until("done", process, project)
     process.send_signal(sent)
     out, err = process.communicate(timeout=20)
     assert process.returncode == code
@@ -81,9 +91,22 @@ def test_up_is_interrupted_gracefully(
     assert (level, run.startswith("clerk-")) == ("info", True)
 
 
+def test_a_second_signal_does_not_wait_for_the_step(start: Start, project: Path) -> None:
+    process = start("up", str(project), "--model", "slow")
+    wait_until("running", process, project)
+    process.terminate()
+    assert process.stderr is not None
+    while "stopping after the current step" not in process.stderr.readline():
+        assert process.poll() is None
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert _count(project / ".gesso" / "store.db", "running") == 1
+
+
 def test_a_project_is_up_once_and_stop_ends_it(start: Start, project: Path) -> None:
     first = start("up", str(project))
-    wait_until_done(first, project)
+    wait_until("done", first, project)
     second = start("up", str(project))
     out, err = second.communicate(timeout=20)
     assert (second.returncode, out) == (1, "")
@@ -106,7 +129,7 @@ def test_the_log_in_json_is_all_there_is_on_standard_output_and_has_no_secret(
     clerk.write_text(clerk.read_text().replace("tools:", "secrets: [API_KEY, OTHER]\ntools:"))
     (project / "inbox" / "s3cr3t-s3cr3t.txt").write_text("Nell\n")
     process = start("up", str(project), "--json", API_KEY="s3cr3t-s3cr3t")
-    wait_until_done(process, project, runs=2)
+    wait_until("done", process, project, runs=2)
     process.terminate()
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
@@ -129,4 +152,10 @@ def test_wrong_settings_and_agents_end_it_before_it_is_up(start: Start, project:
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (2, "")
     assert err.startswith(f"error: {project}/gesso.toml:1: concurrency: ")
+    (project / "gesso.toml").unlink()
+    (project / "agents" / "clerk.md").write_text("---\nname: clerk\ncolour: red\n---\nGo.")
+    process = start("up", str(project))
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith(f"error: {project}/agents/clerk.md:3: colour: ")
     assert not (project / ".gesso").exists()
