@@ -24,7 +24,7 @@ from ..tools import SandboxError, SecretError, Workspace, read_secrets
 from ..tools.sandbox import run as run_in_sandbox
 from .agent import Agent
 from .errors import AgentFileError, ProjectError, SettingsError
-from .runtime import STATE
+from .runtime import SECRETS, STATE
 from .settings import Settings, read_settings, unknown_variables
 
 LIBRARIES = ("torch", "dbos", "sqlalchemy", "tokenizers", "safetensors", "pydantic")
@@ -69,7 +69,7 @@ def examine(folder: Path) -> Iterator[Check]:
     for model in models:
         yield _model(model)
     yield from _databases(folder / STATE)
-    yield from _secrets(folder / STATE / "secrets", agents)
+    yield from _secrets(folder / STATE / SECRETS, agents)
     names = {name for agent in agents for name in agent.secrets}
     for variable in unknown_variables(os.environ):
         if variable not in names:

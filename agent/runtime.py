@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 import uuid
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import ConstraintError, Engine, json_schema, load_engine
-from ..memory import Run, Store, StoreError
-from ..tools import Registry, Tool, ToolError, Workspace, WorkspaceError
+from ..memory import Embedding, Run, Store, StoreError, served_embedding
+from ..tools import Registry, Tool, ToolError, Workspace, WorkspaceError, read_secrets
 from ..tools.people import PERSON
 from . import frontmatter
 from .agent import Agent, FolderTrigger
@@ -35,6 +36,7 @@ from .telemetry import record_state, run_span
 log = logging.getLogger("gesso")
 
 STATE = ".gesso"
+SECRETS = "secrets"
 PRIORITIES = {"high": 1, "normal": 2, "low": 3}
 POST_SECONDS = 0.25
 """How often the store is looked at for what should begin or go on."""
@@ -72,12 +74,13 @@ class Runtime:
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
         state = state_of(self.folder)
-        self.store = Store(state / "store.db")
+        embedding = embedding_of(self.settings, state)
+        self.store = Store(state / "store.db", embedding=embedding)
         calls = Calls(
             store=self.store,
             registry=self._registry,
             workspace=self._workspace,
-            secrets=state / "secrets",
+            secrets=state / SECRETS,
             listeners=self._listeners,
         )
         self._loop = Loop(engine=self.engine, store=self.store, calls=calls)
@@ -343,6 +346,17 @@ def _work_of(run: str, part: int) -> str:
 
 def _payload(run: str, part: int, job: Job) -> dict[str, Any]:
     return {"run": run, "part": part, "job": job.model_dump(mode="json")}
+
+
+def embedding_of(settings: Settings, state: Path) -> Embedding | None:
+    """The model of meaning that a project's settings name. Raises `SecretError` without its key."""
+    if settings.embedding_url is None:
+        return None
+    name = settings.embedding_key
+    names = [] if name is None else [name]
+    secrets = read_secrets(names, environment=os.environ, file=state / SECRETS)
+    key = None if name is None else secrets[name]
+    return served_embedding(settings.embedding_url, settings.embedding_model, key=key)
 
 
 def state_of(folder: Path) -> Path:

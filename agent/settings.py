@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from ..tools import SecretName
 from .errors import ProjectError, SettingsError
 
 FILE = "gesso.toml"
@@ -30,7 +31,9 @@ PREFIX = "GESSO_"
 class Settings(BaseSettings):
     """`model` takes the place of every agent's own; `device` and `dtype` are those of
     `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents together;
-    `web_host` and `web_port` are where webhooks are listened for.
+    `web_host` and `web_port` are where webhooks are listened for. With an `embedding_url` (an
+    OpenAI-compatible address, such as `http://localhost:11434/v1`), facts are also recalled by
+    meaning, with `embedding_model`; `embedding_key` names the secret that it wants, if any.
 
     Made by itself it holds the defaults; `read_settings` reads a project's.
     """
@@ -44,6 +47,9 @@ class Settings(BaseSettings):
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8765, ge=1, le=65535)
     log_format: Literal["text", "json"] = "text"
+    embedding_url: str | None = Field(default=None, min_length=1)
+    embedding_model: str = Field(default="embeddinggemma", min_length=1)
+    embedding_key: SecretName | None = None
 
     @classmethod
     def settings_customise_sources(

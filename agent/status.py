@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..memory import Run, Store
 from .agent import Agent
+from .budget import midnight
 from .errors import AgentFileError
 from .instance import Instance, running
 from .runtime import STATE, agent_files
@@ -58,9 +59,8 @@ def status_of(folder: Path) -> Status:
     if not path.is_file():
         agents = [_agent(file, None) for file in files]
         return Status(str(folder), instance, agents, {}, 0, Tokens(0, 0, 0))
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     with Store(path) as store:
-        entries = store.entries(since=midnight)
+        entries = store.entries(since=midnight(datetime.now(UTC)))
         return Status(
             folder=str(folder),
             instance=instance,

@@ -198,13 +198,15 @@ def _opened(project: Path, *, new: bool = False) -> Iterator[Memory]:
     """The memory of a project; with `new`, one is made where there is none."""
     from ...memory import Memory
     from ..errors import ProjectError
+    from ..runtime import embedding_of
+    from ..settings import read_settings
 
     path = project / ".gesso" / "store.db"
     if new and project.is_dir():
         path.parent.mkdir(exist_ok=True)
     elif not path.is_file():
         raise ProjectError(f"{project}: nothing is remembered here yet (no {path})")
-    with Memory(path) as opened:
+    with Memory(path, embedding=embedding_of(read_settings(project), path.parent)) as opened:
         yield opened
 
 

@@ -21,11 +21,11 @@ def tell(
     from ...memory import Letter, Store
     from ...tools.people import PERSON
     from ..errors import ProjectError
-    from ..runtime import agents_of, state_folder
+    from ..runtime import agents_of, state_of
 
     known = {agent.name for agent in agents_of(project)}
     if name not in known:
         raise ProjectError(f"unknown agent {name}; known are {', '.join(sorted(known))}")
-    with Store(state_folder(project) / "store.db") as store:
+    with Store(state_of(project) / "store.db") as store:
         store.mail.post(Letter(uuid.uuid4().hex, name, PERSON, text, datetime.now(UTC)))
     print(f"told {name}")

@@ -38,7 +38,7 @@ def up(
     """
     from ..instance import held
     from ..log import redactor_of, start
-    from ..runtime import Runtime, agents_of, state_of
+    from ..runtime import SECRETS, Runtime, agents_of, state_of
     from ..settings import read_settings
     from ..telemetry import exporting
 
@@ -66,7 +66,7 @@ def up(
         signal.signal(number, interrupt)
     state = state_of(folder.resolve())
     # before the runtime is open: it goes on at once with what the last one left
-    handler.addFilter(redactor_of(secrets, state / "secrets"))
+    handler.addFilter(redactor_of(secrets, state / SECRETS))
     with (
         suppress(KeyboardInterrupt),
         held(state),
