@@ -26,7 +26,7 @@ def test_a_record_names_its_time_level_run_and_message(
     handler: logging.Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with in_run("clerk-1", "clerk"):
-        log.warning("%s: started: %s", "clerk-1", "x")
+        log.warning("started: %s", "x")
     log.warning("outside")
     captured = capsys.readouterr()
     if isinstance(handler, TextHandler):
