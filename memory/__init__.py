@@ -14,6 +14,7 @@ from .errors import (
 from .memory import Memory
 from .ranking import BM25, Ranking
 from .rows import Block, Fact, LedgerEntry, Record, Run, RunState, StoredMessage
+from .schedules import Schedules
 from .store import Store
 from .vectors import Embedding
 
@@ -31,6 +32,7 @@ __all__ = [
     "Record",
     "Run",
     "RunState",
+    "Schedules",
     "Store",
     "StoreError",
     "StoreLockedError",

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 from .database import Database
 from .memory import Memory
 from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, time_of
+from .schedules import Schedules
 from .tables import ledger, messages, records, runs
 
 
@@ -27,6 +28,7 @@ class Store:
     def __init__(self, url: str | Path, *, busy_timeout: float = 30.0) -> None:
         self._database = Database(url, busy_timeout=busy_timeout)
         self.memory = Memory(self._database)
+        self.schedules = Schedules(self._database)
 
     def __enter__(self) -> Store:
         return self

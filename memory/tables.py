@@ -128,3 +128,12 @@ vectors = Table(
     Column("model", String, primary_key=True),
     Column("vector", LargeBinary, nullable=False),
 )
+
+# `trigger` is the digest of the schedule, `last` its last firing, or when it was first seen.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("trigger", String, primary_key=True),
+    Column("last", Float, nullable=False),
+)
