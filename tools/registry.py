@@ -12,6 +12,7 @@ from .files import edit_file, list_files, read_file, read_lines, search_files, w
 from .memory import MEMORY_TOOLS
 from .records import save_record
 from .sandbox import Sandbox
+from .skills import read_skill
 from .sql import query
 from .tool import Tool
 
@@ -19,13 +20,13 @@ BUILT_IN = (
     *(read_file, read_lines, write_file, edit_file, list_files, search_files, query),
     *MEMORY_TOOLS,
 )
-MADE = ("save_record", "fetch", "shell", "python")
+MADE = ("save_record", "fetch", "shell", "python", "read_skill")
 
 
 class Registry:
     """The built-in tools and those given. Those that depend on what an agent's file says are made
     for each agent: `save_record` from its schema, `fetch` for its hosts, `shell` and `python` for
-    its sandbox."""
+    its sandbox, `read_skill` for its skills."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools = {built_in.name: built_in for built_in in BUILT_IN}
@@ -45,9 +46,11 @@ class Registry:
         record: Mapping[str, Any] | None = None,
         hosts: Sequence[Host] = (),
         sandbox: Sandbox = "bubblewrap",
+        skills: Sequence[str] = (),
     ) -> list[Tool]:
         """The named tools, in that order; `record` is the schema of what `save_record` keeps,
-        `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run."""
+        `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run,
+        `skills` are those that `read_skill` reads."""
         chosen = []
         for name in names:
             if name == "save_record":
@@ -60,6 +63,10 @@ class Registry:
                 chosen.append(shell(sandbox))
             elif name == "python":
                 chosen.append(python(sandbox))
+            elif name == "read_skill":
+                if not skills:
+                    raise ToolDefinitionError("read_skill needs skills")
+                chosen.append(read_skill(skills))
             elif name in self._tools:
                 chosen.append(self._tools[name])
             else:

@@ -20,8 +20,9 @@ from pathlib import Path, PurePosixPath
 
 from .errors import WorkspaceError
 
-READ_ONLY = "agents"
-"""The folder of the agents' own files: who writes there gives permissions."""
+OWN_FOLDERS = ("agents", "skills")
+OWN_FILE = "AGENTS.md"
+"""The agents' own: who writes there gives permissions and instructions."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -78,7 +79,7 @@ class Workspace:
         parts = self._parts(path)
         if not parts:
             raise WorkspaceError(f"{path}: is a folder, not a file")
-        if parts[0] == READ_ONLY:
+        if parts[0] in (*OWN_FOLDERS, OWN_FILE):
             raise WorkspaceError(f"{path}: the agents' own files are not theirs to write")
         name, new = parts[-1], f".{secrets.token_hex(8)}"
         with self._complaints(path), self._folder(parts[:-1], make=True) as folder:

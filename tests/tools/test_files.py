@@ -135,6 +135,8 @@ def test_a_file_is_written_whole_in_folders_that_are_made(context: Context, root
         ("agents/clerk.md", "the agents' own files are not theirs to write"),
         ("./agents/new.md", "the agents' own files are not theirs to write"),
         ("agents", "the agents' own files are not theirs to write"),
+        ("skills/mail/SKILL.md", "the agents' own files are not theirs to write"),
+        ("AGENTS.md", "the agents' own files are not theirs to write"),
         ("out/new.txt", "out/new.txt: "),
         ("folder/new.txt", "folder/new.txt: "),
         ("secret", "is a link or no regular file"),

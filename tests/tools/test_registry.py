@@ -15,6 +15,7 @@ BUILT_IN = [
     "query",
     "read_file",
     "read_lines",
+    "read_skill",
     "recall",
     "remember",
     "replace_in_block",
