@@ -51,7 +51,8 @@ log = logging.getLogger("gesso")
 
 
 class Job(BaseModel):
-    """What a run is given: its agent as it was then, the model, the message, the document.
+    """What a run is given: its agent as it was then, the system text, the model, the message, the
+    document.
 
     `outside`: the message came from neither the person nor an agent (a webhook's body).
     """
@@ -59,6 +60,7 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     agent: Agent
+    instructions: str
     model: str
     input: str
     document: str | None = None
@@ -123,7 +125,7 @@ class Loop:
             request = Request(
                 messages=with_blocks(messages, blocks, job.agent.tools),
                 tools=[declaration(tool) for tool in self.tools(job.agent)],
-                tool_choice=job.agent.tool_choice if job.agent.tools else "auto",
+                tool_choice=job.agent.tool_choice if job.agent.offered else "auto",
                 thinking=job.agent.thinking,
                 seed=seed,
                 max_tokens=tokens_left,
@@ -176,7 +178,11 @@ class Loop:
 
     def tools(self, agent: Agent) -> list[Tool]:
         return self._registry.select(
-            agent.tools, record=agent.record_schema, hosts=agent.hosts, sandbox=agent.sandbox
+            agent.offered,
+            record=agent.record_schema,
+            hosts=agent.hosts,
+            sandbox=agent.sandbox,
+            skills=agent.skills,
         )
 
     def context(self, run: str, job: Job, key: str, source: str | None) -> Context:
@@ -200,7 +206,7 @@ class _Run:
 
     def turns(self) -> None:
         self._keep(
-            [Message("system", self.job.agent.instructions), Message("user", self.job.input)],
+            [Message("system", self.job.instructions), Message("user", self.job.input)],
             lambda: self.loop.store.start_run(self.run, at=datetime.now(UTC)),
         )
         for turn in range(self.job.agent.budget.turns):

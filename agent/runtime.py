@@ -20,11 +20,15 @@ from ..engine import ConstraintError, Engine, json_schema, load_engine
 from ..memory import Run, Store
 from ..tools import Registry, Tool, ToolError, Workspace, WorkspaceError
 from . import frontmatter
-from .agent import Agent, FolderTrigger
+from .agent import Agent
 from .durable import Journal
 from .errors import ProjectError, RunError
-from .folder import settled_files
 from .loop import Job, Loop
+from .prompt import read_guide, system_text
+from .skill import load_skill, skill_file
+from .trigger import FolderTrigger, Trigger, WebhookTrigger
+from .watch import Watch
+from .webhook import HOST, PORT
 
 log = logging.getLogger("gesso")
 
@@ -49,12 +53,14 @@ class Runtime:
         if not self.folder.is_dir():
             raise ProjectError(f"{folder}: no such folder")
         self.agents: dict[str, Agent] = {}
+        self._homes: dict[Path, str] = {}
         self._engine = engine
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
         state = self.folder / STATE
+        self._secrets = state / "secrets"
         if not state.is_dir():
             state.mkdir(mode=0o700, exist_ok=True)
             (state / ".gitignore").write_text("*\n")
@@ -64,7 +70,7 @@ class Runtime:
             store=self.store,
             registry=self._registry,
             workspace=self._workspace,
-            secrets=state / "secrets",
+            secrets=self._secrets,
         )
         try:
             self._journal = Journal(state, self._carry_out, listen=listen)
@@ -86,16 +92,22 @@ class Runtime:
     # agents
 
     def add(self, path: str | Path) -> Agent:
-        """Take an agent's file in, and refuse what could not run: unknown tools, schemas that
-        the engine cannot hold to, folders that are not there."""
-        front = frontmatter.read(Path(path))
+        """Take an agent's file in, in place of what it said before, and refuse what could not run:
+        unknown tools, schemas that the engine cannot hold to, folders and skills that are not
+        there."""
+        path = Path(path)
+        front = frontmatter.read(path)
         agent = Agent.from_front_matter(front)
-        if agent.name in self.agents:
+        former = self._homes.get(path.resolve())
+        if agent.name in self.agents and agent.name != former:
             raise front.error(("name",), f"another agent is called {agent.name} already")
+        self._check_skills(agent, front)
         offered: list[Tool] = []
-        for number, name in enumerate(agent.tools):
+        for number, name in enumerate(agent.offered):
             try:
-                offered += self._registry.select([name], record=agent.record_schema)
+                offered += self._registry.select(
+                    [name], record=agent.record_schema, skills=agent.skills
+                )
             except ToolError as error:
                 raise front.error(("tools", number), str(error)) from None
         try:
@@ -108,6 +120,30 @@ class Runtime:
             except ConstraintError as error:
                 raise front.error(("record", name), str(error)) from error
         for number, trigger in enumerate(agent.triggers):
+            self._check_trigger(trigger, number, former, front)
+        if former is not None and former != agent.name:
+            del self.agents[former]
+        self.agents[agent.name] = agent
+        self._homes[path.resolve()] = agent.name
+        return agent
+
+    def remove(self, path: str | Path) -> str:
+        """Let go of the agent of a file that was taken in, and name it; its runs go on."""
+        name = self._homes.pop(Path(path).resolve())
+        del self.agents[name]
+        return name
+
+    def _check_skills(self, agent: Agent, front: frontmatter.FrontMatter) -> None:
+        for number, name in enumerate(agent.skills):
+            file = skill_file(self.folder, name)
+            if not file.exists():
+                raise front.error(("skills", number), f"{file}: no such file; write it")
+            load_skill(self.folder, name)
+
+    def _check_trigger(
+        self, trigger: Trigger, number: int, former: str | None, front: frontmatter.FrontMatter
+    ) -> None:
+        if isinstance(trigger, FolderTrigger):
             try:
                 found = self._workspace.resolve(trigger.folder).is_dir()
             except WorkspaceError as error:
@@ -115,8 +151,11 @@ class Runtime:
             if not found:
                 what = f"{self.folder / trigger.folder}: no such folder; create it"
                 raise front.error(("triggers", number, "folder"), what)
-        self.agents[agent.name] = agent
-        return agent
+        if isinstance(trigger, WebhookTrigger):
+            for other in self.agents.values():
+                if other.name != former and str(trigger) in map(str, other.triggers):
+                    what = f"{other.name} has a webhook {trigger.webhook} already"
+                    raise front.error(("triggers", number, "webhook"), what)
 
     def load(self) -> list[Agent]:
         """Take in every `agents/*.md` of the project."""
@@ -171,15 +210,15 @@ class Runtime:
         self._journal.enqueue(run, job.model_dump(mode="json"))
         return run
 
-    def enqueue_document(self, agent: str, path: Path) -> str:
+    def enqueue_document(self, agent: str, path: Path, *, changed: bool = True) -> str:
         """Queue a run for a file of the project, and name it. The same content under the same
-        name is one run for ever."""
+        name is one run for ever; without `changed` the same name is."""
         name = self._workspace.name(path)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         return self.enqueue(
             agent,
             f"New file: {name}",
-            key=f"{name}\0{content}",
+            key=f"{name}\0{content}" if changed else name,
             trigger=f"file {name}",
             document=name,
         )
@@ -191,42 +230,24 @@ class Runtime:
             raise RunError(f"run {run}: is not in the store")
         return ended
 
-    def watch(self, stop: threading.Event) -> None:
-        """Queue a run for every file that the agents' triggers name, until `stop` is set."""
-        watches = [(agent, trigger) for agent in self.agents.values() for trigger in agent.triggers]
-        threads = [
-            threading.Thread(target=self._watch, args=(*watch, stop), daemon=True)
-            for watch in watches
-        ]
-        for thread in threads:
-            thread.start()
+    def watch(self, stop: threading.Event, *, host: str = HOST, port: int = PORT) -> None:
+        """Queue a run whenever a trigger of an agent asks for one, and keep up with the files of
+        `agents/`, until `stop` is set. Webhooks are taken at `host` and `port`."""
+        watch = Watch(self, secrets=self._secrets, host=host, port=port)
         try:
-            while not stop.wait(0.5):
-                pass
+            watch.run(stop)
         finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _watch(self, agent: Agent, trigger: FolderTrigger, stop: threading.Event) -> None:
-        log.info("%s: watching %s for %s", agent.name, trigger.folder, trigger.pattern)
-        try:
-            folder = self._workspace.resolve(trigger.folder)
-            for path in settled_files(folder, trigger.pattern, stop):
-                try:
-                    self.enqueue_document(agent.name, path)
-                except OSError as error:
-                    log.error("%s: %s: not read: %s", agent.name, path.name, error)
-        except Exception:
-            log.exception("%s: no longer watching %s", agent.name, trigger.folder)
+            watch.close()
 
     def _job(self, agent: str, message: str, document: str | None, *, outside: bool = False) -> Job:
         if agent not in self.agents:
             known = ", ".join(sorted(self.agents)) or "none"
             raise ProjectError(f"unknown agent {agent}; known are {known}")
         definition = self.agents[agent]
+        skills = [load_skill(self.folder, name) for name in definition.skills]
         return Job(
             agent=definition,
+            instructions=system_text(definition.instructions, read_guide(self.folder), skills),
             model=self.model_of(definition),
             input=message,
             document=document,

@@ -49,6 +49,9 @@ class Every:
             what = "is no span of time: write a whole number and s, m, h or d, such as 15m"
             raise ScheduleError(f"{self.text!r} {what}")
 
+    def __str__(self) -> str:
+        return f"every {self.text}"
+
     @property
     def period(self) -> timedelta:
         return timedelta(**{UNITS[self.text[-1]]: int(self.text[:-1])})
@@ -90,6 +93,10 @@ class Cron:
             except (ZoneInfoNotFoundError, ValueError, OSError):
                 what = "is no time zone: write one such as Europe/Berlin"
                 raise ScheduleError(f"{self.zone!r} {what}") from None
+
+    def __str__(self) -> str:
+        zone = "" if self.zone is None else f" in {self.zone}"
+        return f"cron {' '.join(self.text.split())}{zone}"
 
     def following(self, last: datetime) -> datetime:
         """The first firing after `last`."""

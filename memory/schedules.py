@@ -13,7 +13,7 @@ from .tables import schedules
 
 
 class Schedules:
-    """The schedules of a store, each by its agent and the digest of what it says."""
+    """The schedules of a store, each by its agent and what it says."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -129,7 +129,7 @@ vectors = Table(
     Column("vector", LargeBinary, nullable=False),
 )
 
-# `trigger` is the digest of the schedule, `last` its last firing, or when it was first seen.
+# `trigger` is what the schedule says, `last` its last firing, or when it was first seen.
 schedules = Table(
     "schedules",
     metadata,
