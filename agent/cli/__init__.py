@@ -18,6 +18,7 @@ from .demo import demo
 from .exits import exit_code, message
 from .generate import generate
 from .memory import memory
+from .new import new
 from .run import run
 from .up import up
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, generate, cost, bench):
+for command in (demo, new, run, up, generate, cost, bench):
     app.command()(command)
 app.add_typer(memory)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer import TyperException
 
-from ..errors import AgentError, RunError
+from ..errors import AgentError, ListenError, RunError
 
 FAILURE = 1
 BAD_INPUT = 2
@@ -15,7 +15,7 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, TyperException):
         return error.exit_code
     if isinstance(error, AgentError):
-        return FAILURE if isinstance(error, RunError) else BAD_INPUT
+        return FAILURE if isinstance(error, ListenError | RunError) else BAD_INPUT
     # Not above: these imports take time that `gesso --help` does not have.
     from ...memory import BlockError, FactError, StoreError, TransferError
     from ...tools import ToolError

@@ -110,6 +110,7 @@ def test_every_so_often_keeps_its_rhythm() -> None:
     assert late.last == anchor + 90 * MINUTE
 
 
+@settings(deadline=None)
 @given(schedules, instants)
 def test_firings_strictly_increase(schedule: Schedule, after: datetime) -> None:
     found = firings(schedule, after, 40)
@@ -170,6 +171,7 @@ def _fits(cron: Cron, fields: list[set[int]], wall: datetime) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(schedules, instants, st.timedeltas(timedelta(0), timedelta(days=3)))
 def test_the_latest_is_the_last_of_those_that_follow(
     schedule: Schedule, last: datetime, passed: timedelta
@@ -180,6 +182,7 @@ def test_the_latest_is_the_last_of_those_that_follow(
     assert latest == last or schedule.latest(last, latest - timedelta(microseconds=1)) < latest
 
 
+@settings(deadline=None)
 @given(
     schedules,
     instants,
@@ -211,6 +214,7 @@ def test_under_all_none_is_lost_or_doubled_wherever_it_restarts(
     assert not keys or schedule.following(keys[-1]) > now or len(keys) >= MOST
 
 
+@settings(deadline=None)
 @given(schedules, instants, st.timedeltas(timedelta(0), timedelta(days=40)))
 def test_once_and_skip_make_one_at_most_and_say_what_they_leave_out(
     schedule: Schedule, last: datetime, passed: timedelta

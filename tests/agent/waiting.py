@@ -1,0 +1,29 @@
+"""A runtime whose triggers are at work, and waiting for what comes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gesso.agent import Runtime
+
+
+@contextmanager
+def watching(runtime: Runtime, port: int = 0) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=runtime.watch, args=(stop,), kwargs={"port": port})
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
