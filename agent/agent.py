@@ -6,6 +6,7 @@ description: Keeps a record of every receipt.
 triggers:
   - folder: inbox
     pattern: "*.txt"
+skills: [receipts]
 tools: [read_file, save_record]
 permissions: {allow: ["read_file(inbox/*)", save_record]}
 record:
@@ -34,19 +35,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..tools import Host, Rules, Sandbox, SecretName
 from .budget import Budget
 from .frontmatter import FrontMatter, read
+from .skill import SkillName
+from .trigger import AGENT_NAME, MessageTrigger, Trigger, known_fields
 
 Priority = Literal["high", "normal", "low"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class FolderTrigger(_Part):
-    """A file in `folder` (inside the project) whose name matches `pattern` starts a run."""
-
-    folder: str = Field(min_length=1)
-    pattern: str = "*"
 
 
 class Retry(_Part):
@@ -60,23 +56,28 @@ class Retry(_Part):
 class Agent(_Part):
     """`record` is the schema of each property of what `save_record` keeps; all are required.
 
+    `recall` facts that the run's message recalls stand in its prompt.
+
     At most `concurrency` of the agent's runs are under way at once; of those that are queued, the
     agents' of a higher `priority` go first.
 
     Without `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
     may reach, `sandbox` is where `shell` and `python` run, `secrets` are
-    the names of those that tools may use.
+    the names of those that tools may use. An agent with `skills` has the tool `read_skill` too, and
+    may call it unless the permissions say otherwise.
     """
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    name: str = Field(pattern=AGENT_NAME)
     description: str = ""
-    triggers: Sequence[FolderTrigger] = ()
+    triggers: Sequence[Trigger] = ()
+    skills: Annotated[tuple[SkillName, ...], Field(strict=False)] = ()
     tools: Sequence[str] = ()
     permissions: Rules | None = None
     hosts: Annotated[tuple[Host, ...], Field(strict=False)] = ()
     sandbox: Sandbox = "bubblewrap"
     secrets: Annotated[tuple[SecretName, ...], Field(strict=False)] = ()
     record: Mapping[str, Any] | None = Field(default=None, min_length=1)
+    recall: int = Field(default=0, ge=0, le=50)
     budget: Budget = Budget()
     retry: Retry = Retry()
     concurrency: int = Field(default=1, ge=1, le=64)
@@ -98,8 +99,20 @@ class Agent(_Part):
         }
 
     @property
+    def offered(self) -> Sequence[str]:
+        """The names of the tools that the agent has."""
+        if not self.skills or "read_skill" in self.tools:
+            return self.tools
+        return (*self.tools, "read_skill")
+
+    @property
     def rules(self) -> Rules:
-        return Rules(allow=tuple(self.tools)) if self.permissions is None else self.permissions
+        if self.permissions is None:
+            return Rules(allow=tuple(self.offered))
+        if not self.skills:
+            return self.permissions
+        allow = (*self.permissions.allow, "read_skill")
+        return self.permissions.model_copy(update={"allow": allow})
 
     @classmethod
     def load(cls, path: str | Path) -> Agent:
@@ -127,7 +140,10 @@ class Agent(_Part):
             raise front.error(("record",), "is of no use without save_record among the tools")
         if len(set(self.tools)) < len(self.tools):
             raise front.error(("tools",), "a tool is named twice")
-        choices = ["auto", "required", "none", *self.tools]
+        if len(set(self.skills)) < len(self.skills):
+            raise front.error(("skills",), "a skill is named twice")
+        self._check_triggers(front)
+        choices = ["auto", "required", "none", *self.offered]
         if self.tool_choice not in choices:
             raise front.error(("tool_choice",), f"must be one of {', '.join(choices)}")
         for name, schema in (self.record or {}).items():
@@ -136,15 +152,29 @@ class Agent(_Part):
             except SchemaError as error:
                 raise front.error(("record", name, *error.absolute_path), error.message) from None
 
+    def _check_triggers(self, front: FrontMatter) -> None:
+        """No two are taken for one, and no run of the agent starts its next."""
+        seen = set[str]()
+        for number, trigger in enumerate(self.triggers):
+            if isinstance(trigger, MessageTrigger) and trigger.sender == self.name:
+                raise front.error(("triggers", number, "from"), "is the agent itself")
+            if str(trigger) in seen:
+                raise front.error(("triggers", number), f"{trigger} stands above already")
+            seen.add(str(trigger))
+
 
 def _complaint(front: FrontMatter, error: ValidationError) -> Exception:
     first = error.errors()[0]
-    location, what = first["loc"], first["msg"]
+    location, what = list(first["loc"]), first["msg"]
+    # pydantic's tag, which the file does not have
+    kind = str(location.pop(2)) if location[0] == "triggers" and len(location) > 2 else ""
     if first["type"] == "extra_forbidden":
-        parts = {"triggers": FolderTrigger, "budget": Budget, "permissions": Rules, "retry": Retry}
-        model = parts.get(str(location[0]), Agent)
-        known = [name for name in model.model_fields if name != "instructions"]
+        model = {"budget": Budget, "permissions": Rules, "retry": Retry}.get(
+            str(location[0]), Agent
+        )
+        fields = known_fields(kind) if kind else model.model_fields
+        known = [name for name in fields if name != "instructions"]
         what = f"unknown field; known are {', '.join(known)}"
     elif first["type"] == "missing":
         what = "is missing"
-    return front.error(location, what)
+    return front.error(tuple(location), what)

@@ -74,7 +74,11 @@ class Calls:
 
     def tools(self, agent: Agent) -> list[Tool]:
         return self._registry.select(
-            agent.tools, record=agent.record_schema, hosts=agent.hosts, sandbox=agent.sandbox
+            agent.offered,
+            record=agent.record_schema,
+            hosts=agent.hosts,
+            sandbox=agent.sandbox,
+            skills=agent.skills,
         )
 
     def make(self, asked: Asked) -> Answer:

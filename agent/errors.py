@@ -1,8 +1,10 @@
 """Everything that can go wrong in the agent room.
 
 AgentError
-├── AgentFileError   an agent's file is missing or broken: file, line and field are named
+├── AgentFileError   an agent's or a skill's file is broken: file, line and field are named
 ├── ProjectError     a project folder is missing or without agents, or a name in it is unknown
+├── ScheduleError    the text of a schedule cannot be read, or names no time
+├── ListenError      the address for webhooks cannot be listened on
 ├── RunError         a run could not be carried out at all
 ├── InstanceError    a project is up already, or is not up
 ├── ServiceError     the system's service manager cannot be given a project
@@ -15,11 +17,21 @@ class AgentError(Exception):
 
 
 class AgentFileError(AgentError):
-    """An agent's file is missing or broken. The message begins with `FILE:LINE: FIELD:`."""
+    """An agent's or a skill's file is missing or broken. The message begins with
+    `FILE:LINE: FIELD:`."""
 
 
 class ProjectError(AgentError):
     """A project folder is missing or without agents, or a name in it is unknown or taken."""
+
+
+class ScheduleError(AgentError):
+    """The text of a schedule cannot be read, or names no time. In an agent's file it becomes an
+    `AgentFileError`."""
+
+
+class ListenError(AgentError):
+    """The address for webhooks cannot be listened on."""
 
 
 class RunError(AgentError):

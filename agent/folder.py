@@ -16,9 +16,11 @@ from watchfiles import watch
 SETTLE_MILLISECONDS = 400
 
 
-def settled_files(folder: Path, pattern: str, stop: threading.Event) -> Iterator[Path]:
+def settled_files(
+    folder: Path, pattern: str, stop: threading.Event, *, recursive: bool = False
+) -> Iterator[Path]:
     """Until `stop` is set. A file has settled when its size and time were the same two looks
-    in a row."""
+    in a row. What is hidden, or `recursive` finds in a hidden folder, is none of it."""
     # The first look comes after the watch has begun, so that no file falls between the two.
     pending: dict[Path, tuple[int, int] | None] | None = None
     for changes in watch(
@@ -28,15 +30,18 @@ def settled_files(folder: Path, pattern: str, stop: threading.Event) -> Iterator
         rust_timeout=SETTLE_MILLISECONDS,
         yield_on_timeout=True,
         stop_event=stop,
-        recursive=False,
+        recursive=recursive,
         raise_interrupt=False,
     ):
         changed = {Path(name) for _, name in changes}
         if pending is None:
             pending = {}
             changed |= set(folder.iterdir())
+        if recursive:  # a folder may have come with files in it
+            changed |= {below for path in changed if path.is_dir() for below in path.rglob("*")}
         for path in sorted(changed):
-            if fnmatch(path.name, pattern) and not path.name.startswith("."):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if fnmatch(path.name, pattern) and not hidden:
                 pending[path] = None
         for path, before in sorted(pending.items()):
             now = _fingerprint(path)

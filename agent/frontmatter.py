@@ -1,4 +1,4 @@
-"""An agent's file, taken apart: YAML between two `---` lines, then Markdown.
+"""An agent's or a skill's file, taken apart: YAML between two `---` lines, then Markdown.
 
 Knows which line every field stands on, so that a complaint can name it. Nothing here knows what
 the fields mean.
@@ -55,7 +55,7 @@ def read(path: Path) -> FrontMatter:
         raise AgentFileError(f"{path}: is not a text file in UTF-8") from None
     lines = text.splitlines()
     if not lines or lines[0].rstrip() != FENCE:
-        raise AgentFileError(f"{path}:1: an agent's file begins with a line of {FENCE}, then YAML")
+        raise AgentFileError(f"{path}:1: the file must begin with a line of {FENCE}, then YAML")
     end = next((n for n, line in enumerate(lines[1:], 1) if line.rstrip() == FENCE), None)
     if end is None:
         raise AgentFileError(f"{path}:1: the front matter is not closed by a line of {FENCE}")

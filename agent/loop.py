@@ -51,7 +51,8 @@ FAILURES = 5
 
 
 class Job(BaseModel):
-    """What a run is given: its agent as it was then, the model, the message, the document.
+    """What a run is given: its agent as it was then, the system text, the model, the message, the
+    document.
 
     `outside`: the message is not the person's own words (a webhook's body, another agent's).
     `failures` counts the times that it was tried again.
@@ -60,6 +61,7 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     agent: Agent
+    instructions: str
     model: str
     input: str
     document: str | None = None
@@ -217,7 +219,7 @@ class _Run:
                 return
 
     def _begin(self) -> None:
-        opening = (Message("system", self.job.agent.instructions), Message("user", self.job.input))
+        opening = (Message("system", self.job.instructions), Message("user", self.job.input))
         known = self._step(
             "store", self.loop.begin, self.run, [_stored(n, m) for n, m in enumerate(opening)]
         )

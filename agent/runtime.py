@@ -23,15 +23,18 @@ from ..memory import Embedding, Run, Store, StoreError, served_embedding
 from ..tools import Registry, Tool, ToolError, Workspace, WorkspaceError, read_secrets
 from ..tools.people import PERSON
 from . import frontmatter
-from .agent import Agent, FolderTrigger
+from .agent import Agent
 from .calls import Calls
 from .durable import Journal
-from .errors import ProjectError, RunError
-from .folder import settled_files
+from .errors import AgentError, ProjectError, RunError
 from .log import in_run
 from .loop import Job, Loop
+from .prompt import read_guide, system_text
 from .settings import Settings, read_settings
+from .skill import load_skill, skill_file
 from .telemetry import record_state, run_span
+from .trigger import FolderTrigger, MessageTrigger, Trigger, WebhookTrigger
+from .watch import Watch
 
 log = logging.getLogger("gesso")
 
@@ -66,6 +69,7 @@ class Runtime:
         if not self.folder.is_dir():
             raise ProjectError(f"{folder}: no such folder")
         self.agents: dict[str, Agent] = {}
+        self._homes: dict[Path, str] = {}
         self.settings = read_settings(self.folder) if settings is None else settings
         self._engine = self.settings.model if engine is None else engine
         self._engines: dict[str, Engine] = {}
@@ -74,13 +78,14 @@ class Runtime:
         self._registry = Registry(tools)
         self._workspace = Workspace(self.folder)
         state = state_of(self.folder)
+        self._secrets = state / SECRETS
         embedding = embedding_of(self.settings, state)
         self.store = Store(state / "store.db", embedding=embedding)
         calls = Calls(
             store=self.store,
             registry=self._registry,
             workspace=self._workspace,
-            secrets=state / SECRETS,
+            secrets=self._secrets,
             listeners=self._listeners,
         )
         self._loop = Loop(engine=self.engine, store=self.store, calls=calls)
@@ -106,16 +111,22 @@ class Runtime:
     # agents
 
     def add(self, path: str | Path) -> Agent:
-        """Take an agent's file in, and refuse what could not run: unknown tools, schemas that
-        the engine cannot hold to, folders that are not there."""
-        front = frontmatter.read(Path(path))
+        """Take an agent's file in, in place of what it said before, and refuse what could not run:
+        unknown tools, schemas that the engine cannot hold to, folders and skills that are not
+        there."""
+        path = Path(path)
+        front = frontmatter.read(path)
         agent = Agent.from_front_matter(front)
-        if agent.name in self.agents:
+        former = self._homes.get(path.resolve())
+        if agent.name in self.agents and agent.name != former:
             raise front.error(("name",), f"another agent is called {agent.name} already")
+        self._check_skills(agent, front)
         offered: list[Tool] = []
-        for number, name in enumerate(agent.tools):
+        for number, name in enumerate(agent.offered):
             try:
-                offered += self._registry.select([name], record=agent.record_schema)
+                offered += self._registry.select(
+                    [name], record=agent.record_schema, skills=agent.skills
+                )
             except ToolError as error:
                 raise front.error(("tools", number), str(error)) from None
         try:
@@ -128,6 +139,30 @@ class Runtime:
             except ConstraintError as error:
                 raise front.error(("record", name), str(error)) from error
         for number, trigger in enumerate(agent.triggers):
+            self._check_trigger(trigger, number, former, front)
+        if former is not None and former != agent.name:
+            del self.agents[former]
+        self.agents[agent.name] = agent
+        self._homes[path.resolve()] = agent.name
+        return agent
+
+    def remove(self, path: str | Path) -> str:
+        """Let go of the agent of a file that was taken in, and name it; its runs go on."""
+        name = self._homes.pop(Path(path).resolve())
+        del self.agents[name]
+        return name
+
+    def _check_skills(self, agent: Agent, front: frontmatter.FrontMatter) -> None:
+        for number, name in enumerate(agent.skills):
+            file = skill_file(self.folder, name)
+            if not file.exists():
+                raise front.error(("skills", number), f"{file}: no such file; write it")
+            load_skill(self.folder, name)
+
+    def _check_trigger(
+        self, trigger: Trigger, number: int, former: str | None, front: frontmatter.FrontMatter
+    ) -> None:
+        if isinstance(trigger, FolderTrigger):
             try:
                 found = self._workspace.resolve(trigger.folder).is_dir()
             except WorkspaceError as error:
@@ -135,8 +170,11 @@ class Runtime:
             if not found:
                 what = f"{self.folder / trigger.folder}: no such folder; create it"
                 raise front.error(("triggers", number, "folder"), what)
-        self.agents[agent.name] = agent
-        return agent
+        if isinstance(trigger, WebhookTrigger):
+            for other in self.agents.values():
+                if other.name != former and str(trigger) in map(str, other.triggers):
+                    what = f"{other.name} has a webhook {trigger.webhook} already"
+                    raise front.error(("triggers", number, "webhook"), what)
 
     def load(self) -> list[Agent]:
         """Take in every `agents/*.md` of the project."""
@@ -160,7 +198,11 @@ class Runtime:
 
     def _listeners(self, agent: str) -> list[str]:
         """The agents that take messages from this one."""
-        return []
+        return [
+            other.name
+            for other in self.agents.values()
+            if any(isinstance(t, MessageTrigger) and t.sender == agent for t in other.triggers)
+        ]
 
     # runs
 
@@ -197,15 +239,15 @@ class Runtime:
             self._enqueue(run, 0, job)
         return run
 
-    def enqueue_document(self, agent: str, path: Path) -> str:
+    def enqueue_document(self, agent: str, path: Path, *, changed: bool = True) -> str:
         """Queue a run for a file of the project, and name it. The same content under the same
-        name is one run for ever."""
+        name is one run for ever; without `changed` the same name is."""
         name = self._workspace.name(path)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         return self.enqueue(
             agent,
             f"New file: {name}",
-            key=f"{name}\0{content}",
+            key=f"{name}\0{content}" if changed else name,
             trigger=f"file {name}",
             document=name,
         )
@@ -224,22 +266,18 @@ class Runtime:
         return found
 
     def watch(self, stop: threading.Event) -> None:
-        """Queue a run for every file that the agents' triggers name, until `stop` is set."""
-        watches = [(agent, trigger) for agent in self.agents.values() for trigger in agent.triggers]
-        threads = [
-            threading.Thread(target=self._watch, args=(*watch, stop), daemon=True)
-            for watch in watches
-        ]
-        threads.append(threading.Thread(target=self._deliver, args=(stop,), daemon=True))
-        for thread in threads:
-            thread.start()
+        """Until `stop` is set, queue a run whenever a trigger of an agent asks for one, deliver what
+        agents are told, and keep up with the files of `agents/`."""
+        host, port = self.settings.web_host, self.settings.web_port
+        watch = Watch(self, secrets=self._secrets, host=host, port=port)
+        delivering = threading.Thread(target=self._deliver, args=(stop,), daemon=True)
+        delivering.start()
         try:
-            while not stop.wait(0.5):
-                pass
+            watch.run(stop)
         finally:
             stop.set()
-            for thread in threads:
-                thread.join()
+            delivering.join()
+            watch.close()
 
     def _deliver(self, stop: threading.Event) -> None:
         """Begin what was told to agents, and let go on what waited, until `stop` is set."""
@@ -248,7 +286,7 @@ class Runtime:
         while not stop.wait(POST_SECONDS):
             try:
                 self.deliver()
-            except StoreError as error:
+            except (AgentError, StoreError) as error:
                 log.warning("not delivered yet: %s", error)
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
@@ -289,29 +327,24 @@ class Runtime:
         for run in self.store.runs(state="queued"):
             self._enqueue(run.id, run.part, Job.model_validate(self.store.job(run.id)))
 
-    def _watch(self, agent: Agent, trigger: FolderTrigger, stop: threading.Event) -> None:
-        log.info("%s: watching %s for %s", agent.name, trigger.folder, trigger.pattern)
-        try:
-            folder = self._workspace.resolve(trigger.folder)
-            for path in settled_files(folder, trigger.pattern, stop):
-                try:
-                    self.enqueue_document(agent.name, path)
-                except OSError as error:
-                    log.error("%s: %s: not read: %s", agent.name, path.name, error)
-        except Exception:
-            log.exception("%s: no longer watching %s", agent.name, trigger.folder)
-
     def _job(self, agent: str, message: str, document: str | None, *, outside: bool = False) -> Job:
         if agent not in self.agents:
             known = ", ".join(sorted(self.agents)) or "none"
             raise ProjectError(f"unknown agent {agent}; known are {known}")
         definition = self.agents[agent]
+        skills = [load_skill(self.folder, name) for name in definition.skills]
+        facts = []
+        if definition.recall:
+            facts = self.store.memory.recall(message, definition.recall, agent=agent)
+            self.store.memory.count_use(facts, at=datetime.now(UTC))
+        guide = read_guide(self.folder)
         return Job(
             agent=definition,
+            instructions=system_text(definition.instructions, guide, skills, facts),
             model=self.model_of(definition),
             input=message,
             document=document,
-            outside=outside,
+            outside=outside or bool(facts),  # a fact may be what a document said
         )
 
     def _add(self, run: str, job: Job, trigger: str) -> bool:

@@ -32,6 +32,7 @@ from .rows import (
     Verdict,
     Wanted,
 )
+from .schedules import Schedules
 from .store import Store
 from .vectors import Embedding
 
@@ -56,6 +57,7 @@ __all__ = [
     "Record",
     "Run",
     "RunState",
+    "Schedules",
     "Store",
     "StoreError",
     "StoreLockedError",

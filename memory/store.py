@@ -22,6 +22,7 @@ from .inbox import Inbox
 from .mail import Mail
 from .memory import Memory
 from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, Wanted, time_of
+from .schedules import Schedules
 from .tables import inbox, ledger, messages, records, runs
 from .vectors import Embedding
 
@@ -44,6 +45,7 @@ class Store:
         self.inbox = Inbox(self._database)
         self.mail = Mail(self._database)
         self.audit = Audit(self._database)
+        self.schedules = Schedules(self._database)
 
     def __enter__(self) -> Store:
         return self

@@ -185,3 +185,12 @@ mail = Table(
     Column("run", String),
     Index("mail_by_due", "run", "due"),
 )
+
+# `trigger` is what the schedule says, `last` its last firing, or when it was first seen.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("trigger", String, primary_key=True),
+    Column("last", Float, nullable=False),
+)

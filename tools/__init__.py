@@ -19,10 +19,14 @@ from .redactor import Redactor
 from .registry import Registry
 from .sandbox import Sandbox
 from .secret import SecretName, Secrets, read_secrets
+from .skills import SKILL_FILE, SKILLS
 from .tool import Context, Kind, Tool, tool
-from .workspace import Workspace
+from .workspace import OWN_FILE, Workspace
 
 __all__ = [
+    "OWN_FILE",
+    "SKILLS",
+    "SKILL_FILE",
     "ArgumentError",
     "Call",
     "Context",

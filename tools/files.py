@@ -11,7 +11,7 @@ from pydantic import Field
 from .errors import ArgumentError, WorkspaceError
 from .output import OUTPUT_LIMIT
 from .tool import Context, Kind, tool
-from .workspace import read_at
+from .workspace import Workspace, read_at
 
 EDIT_LIMIT = 4_000_000
 """Bytes of the largest file that is edited."""
@@ -31,12 +31,7 @@ FolderPath = Annotated[str, Kind.PATH, Field(description="Path of the folder")]
 @tool(idempotent=True)
 def read_file(path: FilePath, context: Context) -> str:
     """Read a text file."""
-    # a character takes at most four bytes
-    read = context.workspace.read(path, limit=4 * OUTPUT_LIMIT)
-    if read.whole:
-        return context.cut(read.text)
-    shown = context.secrets.redactor.blank(read.text)[:OUTPUT_LIMIT]
-    return f"{shown}\n[cut: {len(shown):,} characters of a file of {read.size:,} bytes are shown]"
+    return beginning(context.workspace, path, context)
 
 
 @tool(idempotent=True)
@@ -125,6 +120,16 @@ def search_files(
     except TimeoutError:
         end = f"[stopped after {SEARCH_SECONDS:g} seconds: look for something simpler]"
     return context.cut("\n".join([*found, end] if end else found) or "[nothing found]")
+
+
+def beginning(workspace: Workspace, path: str, context: Context) -> str:
+    """A file's text as a result shows it: without secrets, and no longer than that may be."""
+    # a character takes at most four bytes
+    read = workspace.read(path, limit=4 * OUTPUT_LIMIT)
+    if read.whole:
+        return context.cut(read.text)
+    shown = context.secrets.redactor.blank(read.text)[:OUTPUT_LIMIT]
+    return f"{shown}\n[cut: {len(shown):,} characters of a file of {read.size:,} bytes are shown]"
 
 
 def _whole(path: str, context: Context) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from .errors import ArgumentError
-from .tool import Context, Tool
+from .tool import Context, Tool, check_arguments
 
 
 def save_record(schema: Mapping[str, Any]) -> Tool:
@@ -17,10 +16,7 @@ def save_record(schema: Mapping[str, Any]) -> Tool:
     validator = Draft202012Validator(schema)
 
     def run(arguments: Mapping[str, Any], context: Context) -> str:
-        complaint = next(iter(validator.iter_errors(arguments)), None)
-        if complaint is not None:
-            where = ".".join(str(part) for part in complaint.absolute_path) or "arguments"
-            raise ArgumentError(f"save_record: {where}: {complaint.message}")
+        check_arguments("save_record", arguments, validator)
         context.store.add_record(
             arguments,
             key=context.key,

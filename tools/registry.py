@@ -13,6 +13,7 @@ from .memory import MEMORY_TOOLS
 from .people import PEOPLE_TOOLS
 from .records import save_record
 from .sandbox import Sandbox
+from .skills import read_skill
 from .sql import query
 from .tool import Tool
 
@@ -21,13 +22,13 @@ BUILT_IN = (
     *MEMORY_TOOLS,
     *PEOPLE_TOOLS,
 )
-MADE = ("save_record", "fetch", "shell", "python")
+MADE = ("save_record", "fetch", "shell", "python", "read_skill")
 
 
 class Registry:
     """The built-in tools and those given. Those that depend on what an agent's file says are made
     for each agent: `save_record` from its schema, `fetch` for its hosts, `shell` and `python` for
-    its sandbox."""
+    its sandbox, `read_skill` for its skills."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools = {built_in.name: built_in for built_in in BUILT_IN}
@@ -47,9 +48,11 @@ class Registry:
         record: Mapping[str, Any] | None = None,
         hosts: Sequence[Host] = (),
         sandbox: Sandbox = "bubblewrap",
+        skills: Sequence[str] = (),
     ) -> list[Tool]:
         """The named tools, in that order; `record` is the schema of what `save_record` keeps,
-        `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run."""
+        `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run,
+        `skills` are those that `read_skill` reads."""
         chosen = []
         for name in names:
             if name == "save_record":
@@ -62,6 +65,10 @@ class Registry:
                 chosen.append(shell(sandbox))
             elif name == "python":
                 chosen.append(python(sandbox))
+            elif name == "read_skill":
+                if not skills:
+                    raise ToolDefinitionError("read_skill needs skills")
+                chosen.append(read_skill(skills))
             elif name in self._tools:
                 chosen.append(self._tools[name])
             else:

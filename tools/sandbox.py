@@ -24,7 +24,7 @@ from typing import Literal
 from . import supervisor
 from .errors import SandboxError
 from .output import OUTPUT_LIMIT
-from .workspace import READ_ONLY, READ_ONLY_FILE, Workspace
+from .workspace import OWN_FILE, OWN_FOLDERS, SETTINGS_FILE, Workspace
 
 Sandbox = Literal["bubblewrap", "none"]
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
@@ -131,11 +131,11 @@ def bubblewrap(
         if python not in inside:
             line += ["--ro-bind", str(python), str(python)]
     line += ["--bind", str(root), str(root)]
-    agents = root / READ_ONLY
-    # a command that could make the folder could give itself permissions
-    line += ["--ro-bind", str(agents), str(agents)] if agents.is_dir() else ["--tmpfs", str(agents)]
-    settings = root / READ_ONLY_FILE
-    line += ["--ro-bind", str(settings) if settings.is_file() else "/dev/null", str(settings)]
+    # a command that could make one of these could give itself permissions or instructions
+    for own in [root / name for name in OWN_FOLDERS]:
+        line += ["--ro-bind", str(own), str(own)] if own.is_dir() else ["--tmpfs", str(own)]
+    for own in [root / name for name in (OWN_FILE, SETTINGS_FILE)]:
+        line += ["--ro-bind", str(own) if own.is_file() else "/dev/null", str(own)]
     for path in hidden:
         covered = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
         line += [*covered, str(path)]

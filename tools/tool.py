@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, get_args, get_type_hints, overload
 
+from jsonschema.protocols import Validator
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
@@ -166,6 +167,14 @@ def _tool(function: Callable[..., Any]) -> Tool:
     parameters = without_titles(schema)
     parameters.pop("description", None)
     return Tool(name, summary, parameters, run, kinds=kinds)
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any], validator: Validator) -> None:
+    """For a tool that is made from a schema: raises `ArgumentError` where they do not fit it."""
+    complaint = next(iter(validator.iter_errors(arguments)), None)
+    if complaint is not None:
+        where = ".".join(str(part) for part in complaint.absolute_path) or "arguments"
+        raise ArgumentError(f"{name}: {where}: {complaint.message}")
 
 
 def without_titles(schema: Any) -> Any:

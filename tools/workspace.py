@@ -20,10 +20,11 @@ from pathlib import Path, PurePosixPath
 
 from .errors import WorkspaceError
 
-READ_ONLY = "agents"
-"""The folder of the agents' own files: who writes there gives permissions."""
+OWN_FOLDERS = ("agents", "skills")
+OWN_FILE = "AGENTS.md"
+"""The agents' own: who writes there gives permissions and instructions."""
 
-READ_ONLY_FILE = "gesso.toml"
+SETTINGS_FILE = "gesso.toml"
 """The project's settings: who writes there chooses the model and who can reach the runtime."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,9 +82,9 @@ class Workspace:
         parts = self._parts(path)
         if not parts:
             raise WorkspaceError(f"{path}: is a folder, not a file")
-        if parts[0] == READ_ONLY:
+        if parts[0] in (*OWN_FOLDERS, OWN_FILE):
             raise WorkspaceError(f"{path}: the agents' own files are not theirs to write")
-        if parts[0] == READ_ONLY_FILE:
+        if parts[0] == SETTINGS_FILE:
             raise WorkspaceError(f"{path}: the project's settings are not theirs to write")
         name, new = parts[-1], f".{secrets.token_hex(8)}"
         with self._complaints(path), self._folder(parts[:-1], make=True) as folder:

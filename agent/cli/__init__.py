@@ -21,6 +21,7 @@ from .exits import exit_code, message
 from .generate import generate
 from .inbox import approve, deny, inbox
 from .memory import memory
+from .new import new
 from .run import run
 from .runs import cancel, logs, pause, resume, runs, trace
 from .service import service
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, up, stop, status, tell, generate, cost, bench, config, doctor):
+for command in (demo, new, run, up, stop, status, tell, generate, cost, bench, config, doctor):
     app.command()(command)
 for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
     app.command(rich_help_panel="What runs")(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer import TyperException
 
-from ..errors import AgentError, InstanceError, RunError
+from ..errors import AgentError, InstanceError, ListenError, RunError
 
 FAILURE = 1
 BAD_INPUT = 2
@@ -15,7 +15,8 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, TyperException):
         return error.exit_code
     if isinstance(error, AgentError):
-        return FAILURE if isinstance(error, RunError | InstanceError) else BAD_INPUT
+        failed = isinstance(error, InstanceError | ListenError | RunError)
+        return FAILURE if failed else BAD_INPUT
     # Not above: these imports take time that `gesso --help` does not have.
     from ...memory import BlockError, FactError, InboxError, StoreError, TransferError
     from ...tools import ToolError

@@ -32,7 +32,8 @@ def up(
     concurrency: Concurrency = None,
     as_json: JsonLines = False,
 ) -> None:
-    """Run every agent of DIR/agents and watch their folders, until Ctrl-C or `gesso stop`.
+    """Run every agent of DIR/agents whenever a trigger of it asks for it, until Ctrl-C or
+    `gesso stop`.
 
     The log is on standard error; with --json it is on standard output.
     """

@@ -4,6 +4,13 @@ from pathlib import Path
 
 import pytest
 from gesso.agent import Agent, AgentError, Runtime
+from gesso.agent.trigger import (
+    CronTrigger,
+    FolderTrigger,
+    IntervalTrigger,
+    MessageTrigger,
+    WebhookTrigger,
+)
 from gesso.tools import Rules
 from scripted import engine, says
 
@@ -14,6 +21,19 @@ description: Keeps a record of every receipt.
 triggers:
   - folder: inbox
     pattern: "*.txt"
+    changed: false
+    recursive: true
+  - cron: 0 9 * * 1-5
+    zone: Europe/Berlin
+    message: Report.
+    missed: skip
+  - every: 15m
+    message: Look.
+  - webhook: issues
+    secret: HOOK_SECRET
+    message: "An issue:"
+  - from: clerk
+skills: [invoices]
 tools: [read_file, save_record]
 permissions:
   allow: ["read_file(inbox/*)"]
@@ -38,9 +58,17 @@ def test_a_whole_file(tmp_path: Path) -> None:
     agent = Agent.load(path)
     assert agent.name == "receipts"
     assert agent.instructions == "Read the file.\n---\nThen save its record."
-    assert [(t.folder, t.pattern) for t in agent.triggers] == [("inbox", "*.txt")]
+    assert agent.triggers == [
+        FolderTrigger(folder="inbox", pattern="*.txt", changed=False, recursive=True),
+        CronTrigger(cron="0 9 * * 1-5", zone="Europe/Berlin", message="Report.", missed="skip"),
+        IntervalTrigger(every="15m", message="Look."),
+        WebhookTrigger(webhook="issues", secret="HOOK_SECRET", message="An issue:"),
+        MessageTrigger.model_validate({"from": "clerk"}),
+    ]
+    assert agent.skills == ("invoices",)
+    assert agent.offered == ("read_file", "save_record", "read_skill")
     assert (agent.budget.turns, agent.budget.tokens, agent.budget.seconds) == (6, 900, 2.5)
-    assert agent.rules == Rules(allow=("read_file(inbox/*)",), ask=("save_record",))
+    assert agent.rules == Rules(allow=("read_file(inbox/*)", "read_skill"), ask=("save_record",))
     assert agent.record_schema == {
         "type": "object",
         "properties": {
@@ -53,10 +81,14 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert Agent.model_validate(agent.model_dump(mode="json")) == agent
 
 
+def trigger(fields: str) -> str:
+    return f"---\nname: a\ntriggers:\n  - {fields}\n---\nGo."
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", ":1: an agent's file begins with a line of ---, then YAML"),
+        ("", ":1: the file must begin with a line of ---, then YAML"),
         ("---\nname: a\n", ":1: the front matter is not closed by a line of ---"),
         ("---\nname: a\n---\n", ":2: the instructions are missing: write them below"),
         ("---\n- a\n---\nGo.", ":2: the front matter is no list of `field: value`"),
@@ -75,8 +107,47 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ),
         (
             "---\nname: a\ntriggers:\n  - folder: in\n  - patern: x\n---\nGo.",
-            ":5: triggers.1.folder: is missing",
+            ":5: triggers.1: is no trigger: one has a field of folder, cron, every, webhook, from",
         ),
+        (
+            trigger("folder: in\n    patern: x"),
+            ":5: triggers.0.patern: unknown field; known are folder, pattern, changed, recursive",
+        ),
+        (
+            trigger("cron: 0 9 * * *\n    zone: Europe/Berlin"),
+            ":4: triggers.0.message: is missing",
+        ),
+        (
+            trigger("cron: 0 9 * *\n    message: x"),
+            ":4: triggers.0.cron: Value error, '0 9 * *' has 4 fields, not five",
+        ),
+        (
+            trigger("cron: 0 9 * * *\n    message: x\n    zone: Berlin"),
+            ":6: triggers.0.zone: Value error, 'Berlin' is no time zone",
+        ),
+        (
+            trigger("message: x\n    every: soon"),
+            ":5: triggers.0.every: Value error, 'soon' is no span of time",
+        ),
+        (
+            trigger("every: 5m\n    message: x\n    missed: twice"),
+            ":6: triggers.0.missed: Input should be 'once', 'skip' or 'all'",
+        ),
+        (
+            trigger("every: 5m\n    message: x\n    cron: 0 9 * * *"),
+            ":6: triggers.0.cron: unknown field; known are every, message, missed",
+        ),
+        (trigger("webhook: issues"), ":4: triggers.0.secret: is missing"),
+        (trigger("webhook: a/b\n    secret: S"), ":4: triggers.0.webhook: String should match"),
+        (trigger("from: Clerk"), ":4: triggers.0.from: String should match pattern"),
+        (trigger("from: clerk\n    to: x"), ":5: triggers.0.to: unknown field; known are from"),
+        (trigger("from: a"), ":4: triggers.0.from: is the agent itself"),
+        (
+            trigger("every: 5m\n    message: x\n  - every: 5m\n    message: y"),
+            ":6: triggers.1: every 5m stands above already",
+        ),
+        ("---\nname: a\nskills: [A]\n---\nGo.", ":3: skills.0: String should match pattern"),
+        ("---\nname: a\nskills: [b, b]\n---\nGo.", ":3: skills: a skill is named twice"),
         (
             "---\nname: a\ntools: [save_record]\n---\nGo.",
             ":3: tools: save_record needs a `record:` with its properties",

@@ -1,36 +1,16 @@
 """Files that land, and the runs they start: one each, over restarts."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from gesso.agent import Runtime
 from scripted import engine, requests, says
+from waiting import wait_until, watching
 
 FRONT = 'name: clerk\ntriggers: [{folder: inbox, pattern: "*.txt"}]'
-
-
-@contextmanager
-def watching(runtime: Runtime) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=runtime.watch, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def ended(runtime: Runtime) -> list[str]:
@@ -80,6 +60,44 @@ def test_a_file_that_is_still_growing_is_left_alone(
                 time.sleep(0.1)
             slow.close()
             wait_until(lambda: len(runtime.store.runs()) == 1)
+
+
+def test_a_file_that_changes_is_left_alone_where_the_trigger_says_so(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent("name: clerk\ntriggers: [{folder: inbox, changed: false}]")
+    with Runtime(project, engine=engine(says("ok")), listen=False) as runtime:
+        runtime.load()
+        with watching(runtime):
+            (project / "inbox" / "a.txt").write_text("A")
+            wait_until(lambda: len(runtime.store.runs()) == 1)
+            (project / "inbox" / "a.txt").write_text("A and more")
+            (project / "inbox" / "b.txt").write_text("B")
+            wait_until(lambda: len(runtime.store.runs()) == 2)
+        inputs = [run.input for run in runtime.store.runs()]
+    assert inputs == ["New file: inbox/a.txt", "New file: inbox/b.txt"]
+
+
+def test_the_folders_below_count_where_the_trigger_says_so(
+    project: Path, write_agent: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    write_agent('name: clerk\ntriggers: [{folder: ., pattern: "*.txt", recursive: true}]')
+    (project / "inbox" / "2026").mkdir()
+    (project / "inbox" / "2026" / "there.txt").write_text("I was here first")
+    (project / ".cache").mkdir()
+    (project / ".cache" / "hidden.txt").write_text("not this")
+    whole = tmp_path_factory.mktemp("elsewhere") / "whole"
+    whole.mkdir()
+    (whole / "moved.txt").write_text("I came with my folder")
+    with Runtime(project, engine=engine(says("ok")), listen=False) as runtime:
+        runtime.load()
+        with watching(runtime):
+            wait_until(lambda: len(runtime.store.runs()) == 1)
+            whole.rename(project / "inbox" / "whole")
+            (project / "inbox" / "2026" / "landed.txt").write_text("I came later")
+            wait_until(lambda: len(runtime.store.runs()) == 3)
+        inputs = {run.input.removeprefix("New file: inbox/") for run in runtime.store.runs()}
+    assert inputs == {"2026/there.txt", "2026/landed.txt", "whole/moved.txt"}
 
 
 def test_a_kill_between_store_and_queue_loses_no_file(

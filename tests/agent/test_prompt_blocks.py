@@ -57,3 +57,17 @@ def test_a_run_remembers_and_a_later_one_recalls(project: Path) -> None:
         messages = runtime.store.messages(run.id)
     assert "Anna is allergic to walnuts" in messages[5].content
     assert '"source": "agent clerk"' in messages[5].content
+
+
+def test_facts_that_the_message_recalls_stand_in_the_prompt(
+    project: Path,
+) -> None:
+    (project / "agents" / "clerk.md").write_text("---\nname: clerk\nrecall: 1\n---\nGo.")
+    scripted = engine(says("On Friday."))
+    with Runtime(project, engine=scripted, listen=False) as runtime:
+        runtime.load()
+        for text in ("The rent is due on Friday", "The boiler was mended"):
+            runtime.store.memory.remember(text, source="chat", at=NOW)
+        runtime.run("clerk", "When is the rent due?")
+    system = requests(scripted)[0].messages[0].content
+    assert system.endswith("\n- The rent is due on Friday (chat, 2026-11-23)")

@@ -53,7 +53,7 @@ def test_a_wrong_value_that_a_later_source_mends_is_no_complaint(tmp_path: Path)
     [
         ("\nconcurency = 3", "gesso.toml:2: concurency: unknown setting; known are model, device"),
         ("[web]\nport = 1", "gesso.toml:1: web: unknown setting"),
-        ("\n\nweb_port = 0", "gesso.toml:3: web_port: Input should be greater than or equal to 1"),
+        ("\n\nweb_port = -1", "gesso.toml:3: web_port: Input should be greater than or equal to 0"),
         ("# a\nmodel = [\n 1,\n]\nx = 1", "gesso.toml:2: model: Input should be a valid string"),
         ('dtype = "int3"', "gesso.toml:1: dtype: Input should be 'auto', 'float32'"),
         ("web_port = ", "gesso.toml: Invalid value"),

@@ -50,7 +50,8 @@ def test_runs_tokens_and_the_process_that_is_up_are_told(
     assert status["instance"]["pid"] == os.getpid()
     assert status["runs"] == {"done": 1, "failed": 1, "queued": 1}
     (agent,) = status["agents"]
-    assert agent["triggers"] == [{"folder": "inbox", "pattern": "*"}]
+    (trigger,) = agent["triggers"]
+    assert (trigger["folder"], trigger["pattern"]) == ("inbox", "*")
     assert agent["last_run"]["state"] == "queued"
     assert status["today"]["output_tokens"] == entry.output_tokens
     assert code == 0

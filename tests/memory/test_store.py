@@ -205,6 +205,7 @@ def test_the_room_exports_these_names() -> None:
         "Record",
         "Run",
         "RunState",
+        "Schedules",
         "Store",
         "StoreError",
         "StoreLockedError",

@@ -136,6 +136,8 @@ def test_a_file_is_written_whole_in_folders_that_are_made(context: Context, root
         ("./agents/new.md", "the agents' own files are not theirs to write"),
         ("agents", "the agents' own files are not theirs to write"),
         ("gesso.toml", "the project's settings are not theirs to write"),
+        ("skills/mail/SKILL.md", "the agents' own files are not theirs to write"),
+        ("AGENTS.md", "the agents' own files are not theirs to write"),
         ("out/new.txt", "out/new.txt: "),
         ("folder/new.txt", "folder/new.txt: "),
         ("secret", "is a link or no regular file"),

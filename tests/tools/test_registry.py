@@ -18,6 +18,7 @@ BUILT_IN = [
     "query",
     "read_file",
     "read_lines",
+    "read_skill",
     "recall",
     "remember",
     "replace_in_block",

@@ -209,6 +209,7 @@ def test_the_tools_run_without_a_sandbox_where_it_is_said(context: Context) -> N
 def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     root = tmp_path / "work"
     (root / "agents").mkdir(parents=True)
+    (root / "AGENTS.md").write_text("Be brief.")
     (root / ".gesso").mkdir()
     (root / "gesso.toml").touch()
     (root / ".env").write_text("KEY=secret")
@@ -232,8 +233,8 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     writable = [options[n + 2] for n, option in enumerate(options) if option == "--bind"]
     assert writable == ["/tmp", "/dev/shm", str(root)]
     readable = [options[n + 1] for n, option in enumerate(options) if option == "--ro-bind"]
-    covered = [f"{root}/agents", f"{root}/gesso.toml", "/dev/null"]
-    assert readable == ["/opt/python", *covered, f"{root}/.venv"]
+    own = [f"{root}/agents", f"{root}/AGENTS.md", f"{root}/gesso.toml"]
+    assert readable == ["/opt/python", *own, "/dev/null", f"{root}/.venv"]
     for cover in (
         f"--ro-bind {root}/gesso.toml {root}/gesso.toml",
         f"--ro-bind {root}/agents {root}/agents",
@@ -246,10 +247,11 @@ def test_the_line_of_bubblewrap(tmp_path: Path) -> None:
     assert "--dev-bind" not in options
 
 
-def test_agents_and_settings_that_are_not_there_cannot_be_made(tmp_path: Path) -> None:
-    line = bubblewrap(["true"], program="bwrap", root=tmp_path, scratch=tmp_path)
-    assert f"--tmpfs {tmp_path}/agents" in " ".join(line)
-    assert f"--ro-bind /dev/null {tmp_path}/gesso.toml" in " ".join(line)
+def test_what_the_agents_are_told_cannot_be_made_where_it_is_missing(tmp_path: Path) -> None:
+    line = " ".join(bubblewrap(["true"], program="bwrap", root=tmp_path, scratch=tmp_path))
+    assert f"--tmpfs {tmp_path}/agents --tmpfs {tmp_path}/skills" in line
+    assert f"--ro-bind /dev/null {tmp_path}/AGENTS.md" in line
+    assert f"--ro-bind /dev/null {tmp_path}/gesso.toml" in line
 
 
 @needs_bubblewrap

@@ -1,0 +1,39 @@
+"""How far the agents' schedules have come, over restarts. Knows nothing of when they fire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+
+from .database import Database
+from .rows import time_of
+from .tables import schedules
+
+
+class Schedules:
+    """The schedules of a store, each by its agent and what it says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def first_seen(self, agent: str, trigger: str, *, at: datetime) -> datetime:
+        """The last firing of a schedule; of one that was never seen before, `at`, from now on."""
+        row = {"agent": agent, "trigger": trigger, "last": at.timestamp()}
+        found = select(schedules.c.last).where(
+            schedules.c.agent == agent, schedules.c.trigger == trigger
+        )
+        with self._database.write() as connection:
+            connection.execute(insert(schedules).values(**row).on_conflict_do_nothing())
+            return time_of(connection.execute(found).scalar_one())
+
+    def fired(self, agent: str, trigger: str, *, last: datetime) -> None:
+        """A schedule has come as far as `last`; it never goes back."""
+        row = {"agent": agent, "trigger": trigger, "last": last.timestamp()}
+        put = insert(schedules).values(**row)
+        put = put.on_conflict_do_update(
+            set_={"last": put.excluded.last}, where=schedules.c.last < put.excluded.last
+        )
+        with self._database.write() as connection:
+            connection.execute(put)
