@@ -17,7 +17,7 @@ Model = Annotated[
 
 
 def up(folder: Folder, model: Model = None) -> None:
-    """Run every agent of DIR/agents and watch their folders, until Ctrl-C."""
+    """Run every agent of DIR/agents whenever a trigger of it asks for it, until Ctrl-C."""
     from ..runtime import Runtime, agent_files
     from .output import log_to_standard_error
 
