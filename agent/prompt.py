@@ -1,8 +1,9 @@
 """What a turn's prompt is made of.
 
 A run is given its system text when it begins: the agent's instructions, the project's AGENTS.md,
-the names and descriptions of the skills, the facts that its message recalls. It stays the same to the run's end, however often that is
-continued. The agent's blocks are put into each turn as they are then.
+the names and descriptions of the skills, the facts that its message recalls. It stays the same to
+the run's end, however often that is continued. The agent's blocks are put into each turn as they
+are then.
 """
 
 from __future__ import annotations

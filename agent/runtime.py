@@ -266,8 +266,8 @@ class Runtime:
         return found
 
     def watch(self, stop: threading.Event) -> None:
-        """Until `stop` is set, queue a run whenever a trigger of an agent asks for one, deliver what
-        agents are told, and keep up with the files of `agents/`."""
+        """Until `stop` is set: queue a run whenever a trigger of an agent asks for one, deliver
+        what agents are told, and keep up with the files of `agents/`."""
         host, port = self.settings.web_host, self.settings.web_port
         watch = Watch(self, secrets=self._secrets, host=host, port=port)
         delivering = threading.Thread(target=self._deliver, args=(stop,), daemon=True)
