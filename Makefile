@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-recall train eval clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-recall train eval soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,11 @@ test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 
 campaigns: $(VENV)/.installed-dev  ## the attacks: thousands of drawn cases against an independent judge
 	$(BIN)/pytest -m slow tests/campaigns
+
+MINUTES ?= 180
+MOST ?= 1
+soak: $(VENV)/.installed-dev  ## twenty agents on the bundled model for hours: is memory level, is nothing lost?
+	$(BIN)/python tests/campaigns/soak.py --minutes $(MINUTES) --most $(MOST)
 
 lint: $(VENV)/.installed-dev
 	mkdir -p $(VENV)/typing/gesso

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from gesso.agent import Agent
+from gesso.agent.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,7 +35,14 @@ def test_the_agent_shown_is_the_bundled_one(tmp_path: Path) -> None:
 
 
 def test_every_command_shown_exists() -> None:
-    commands = {path.stem for path in (ROOT / "agent" / "cli").glob("*.py")}
+    commands = {
+        command.callback.__name__ for command in app.registered_commands if command.callback
+    }
+    commands |= {
+        str(group.typer_instance.info.name)
+        for group in app.registered_groups
+        if group.typer_instance
+    }
     shown = set(re.findall(r"`gesso (\w+)", README))
     assert shown <= commands
 
