@@ -224,10 +224,11 @@ class Runtime:
 
     # runs
 
-    def run(self, agent: str, message: str) -> Run:
-        """One run, here and now; returns when it has ended, however it ended."""
+    def run(self, agent: str, message: str, *, outside: bool = False) -> Run:
+        """One run, here and now; returns when it has ended, however it ended. `outside`: the
+        message is not the person's own words."""
         run = f"{agent}-{uuid.uuid4().hex[:12]}"
-        job = self._job(agent, message, None)
+        job = self._job(agent, message, None, outside=outside)
         self._add(run, job, "manual")
         self._journal.start(run, _payload(run, 0, job))
         return self.wait(run)
