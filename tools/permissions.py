@@ -11,7 +11,8 @@ or the one before `=`. A tool of an MCP server is named as in the agent's `tools
 text, `?` any character, all else is itself. What no rule names is denied. Of the rules that fit a
 call the most specific decides; among equals deny beats ask, and ask beats allow. An argument is
 compared in one spelling (`./out//a` is `out/a`), so that a rule cannot be walked around by another.
-Nothing here runs, reads or asks anything.
+What the arguments of a server's tool mean is not known here: hold them by what is allowed, not by
+what is denied. Nothing here runs, reads or asks anything.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class Rules(BaseModel):
             properties = {key for tool in meant for key in tool.parameters.get("properties", {})}
             if rule.pattern is not None and rule.argument is None and not properties:
                 raise RuleError(f"{rule.text}: {rule.tool} takes no arguments")
-            if rule.pattern is not None and rule.argument is None and "/" in rule.tool:
+            foreign = any(tool.foreign for tool in meant)
+            if rule.pattern is not None and rule.argument is None and foreign:
                 raise RuleError(f"{rule.text}: name the argument: {rule.tool}(argument=pattern)")
             if rule.argument is not None and rule.argument not in properties:
                 has = ", ".join(sorted(properties)) or "none"
@@ -209,6 +211,8 @@ def _fits(rule: Rule, verdict: Verdict, call: Call) -> bool:
             text = SPELLINGS[kind](text)
         except ValueError:
             return verdict != "allow"
+    elif call.tool.foreign and verdict == "allow" and ".." in re.split(r"[/\\]", unquote(text)):
+        return False  # it may be a path, and climb
     return _matches(rule.pattern, text, wild)
 
 

@@ -28,10 +28,10 @@ def main() -> None:
             said = {"tools": OFFERED}
             if OFFERED and OFFERED[0]["name"] == "and_so_on":
                 said["nextCursor"] = "more"
-        elif method == "tools/call":
+        elif method == "tools/call" and parameters["name"] != "scolds":
             said = answer(parameters["name"])
         else:
-            error = {"code": -32601, "message": "Method not found"}
+            error = {"code": -32601, "message": "No! " * 50_000}
             print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "error": error}), flush=True)
             continue
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": said}), flush=True)

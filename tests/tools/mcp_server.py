@@ -86,6 +86,13 @@ def die() -> str:
 
 
 @server.tool()
+def rest(seconds: float) -> str:
+    """Take a while."""
+    time.sleep(seconds)
+    return "rested"
+
+
+@server.tool()
 def hang() -> str:
     """Answer nothing."""
     time.sleep(600)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,28 @@ def test_a_server_that_hangs_is_stopped(begin: Begin, context: Context) -> None:
         tools["examples__hang"].call({}, context)
     assert time.monotonic() - start < 2
     assert int(tools["examples__life"].call({}, context).split()[0]) != process
+
+
+def test_a_server_that_never_answers_is_not_waited_for(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gesso.tools.mcp.session.START_SECONDS", 0.5)
+    servers = begin(mute={"command": sys.executable, "args": ["-c", "input(); input(); input()"]})
+    with pytest.raises(ServerError, match=r"MCP server mute: is not there 0.5 s after its start"):
+        servers.tools("mute/*")
+    start = time.monotonic()
+    servers.close()
+    assert time.monotonic() - start < 5
+
+
+def test_two_calls_at_once_do_not_wait_for_each_other(begin: Begin, context: Context) -> None:
+    tools = by_name(begin(examples=stdio(gesso={"seconds": 5})), "examples/*")
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(tools["examples__rest"].call, {"seconds": 2}, context)
+        start = time.monotonic()
+        assert tools["examples__add"].call({"a": 1, "b": 1}, context) == "2"
+        assert time.monotonic() - start < 1
+        assert slow.result() == "rested"
 
 
 def test_closing_leaves_no_process(begin: Begin, context: Context) -> None:
@@ -359,6 +382,7 @@ def test_the_project_s_word_does(offering: Callable[..., Servers]) -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
+        ("scolds", r"scolds: No! No! .*\[cut: 2,000 of 200,023 characters are shown\]"),
         ("endless", "endless: wrote a message of more than 4,000,000 bytes"),
         ("talks", "talks: wrote 10,000 lines without being asked"),
         ("nonsense", "nonsense: gave an answer that is none"),
@@ -368,7 +392,7 @@ def test_what_a_server_writes_has_an_end(
     offering: Callable[..., Servers], context: Context, name: str, complaint: str
 ) -> None:
     tools = by_name(offering(one(name), one("fine")), "bad/*")
-    with pytest.raises(ServerError, match=complaint):
+    with pytest.raises(ServerError, match=f"(?s){complaint}"):
         tools[f"bad__{name}"].call({}, context)
     assert tools["bad__fine"].call({}, context) == "ok"
 
@@ -410,20 +434,29 @@ def test_names_towards_the_model() -> None:
     ],
 )
 def test_rules_name_a_server_s_tools_as_the_agent_s_file_does(rules: Rules, verdict: str) -> None:
-    read = Tool("bad__read_it", "Read.", OBJECT, lambda *_: "")
+    read = Tool("bad__read_it", "Read.", OBJECT, lambda *_: "", foreign=True)
     assert decide(Call(read, {"path": "out/a"}), rules, tainted=False).verdict == verdict
+
+
+@pytest.mark.parametrize("path", ["out/../.env", "out/%2e%2e/.env", "out\\..\\.env"])
+def test_an_argument_that_may_climb_fits_nothing_that_allows(path: str) -> None:
+    read = Tool("bad__read_it", "Read.", OBJECT, lambda *_: "", foreign=True)
+    call = Call(read, {"path": path})
+    assert decide(call, Rules(allow=("bad/*(path=out/*)",)), tainted=False).verdict == "deny"
+    assert decide(call, Rules(ask=("bad/*(path=out*)",)), tainted=False).verdict == "ask"
 
 
 @pytest.mark.parametrize(
     ("rule", "complaint"),
     [
         ("bad/write", "the agent has no tool bad/write; it has bad__read_it"),
+        ("bad__read_it(out/*)", r"name the argument: bad__read_it\(argument=pattern\)"),
         ("bad/read.it(out/*)", r"name the argument: bad/read.it\(argument=pattern\)"),
         ("bad/*(folder=out/*)", r"bad/\* has no argument folder; it has path"),
     ],
 )
 def test_rules_about_nothing_are_refused(rule: str, complaint: str) -> None:
-    read = Tool("bad__read_it", "Read.", OBJECT, lambda *_: "")
+    read = Tool("bad__read_it", "Read.", OBJECT, lambda *_: "", foreign=True)
     Rules(allow=("bad/*", "bad/read.it(path=out/*)")).check([read])
     with pytest.raises(RuleError, match=complaint):
         Rules(allow=(rule,)).check([read])

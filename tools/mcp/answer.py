@@ -48,5 +48,5 @@ def _said(structured: Any, content: Sequence[ContentBlock], parts: Sequence[str]
 def _value(part: str) -> Any:
     try:
         return json.loads(part)
-    except ValueError:
+    except (ValueError, RecursionError):
         return part

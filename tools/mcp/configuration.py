@@ -72,7 +72,7 @@ class Entry(BaseModel):
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = {}
     cwd: str | None = None
-    url: str | None = Field(default=None, pattern=r"^https?://[^/]")
+    url: str | None = Field(default=None, pattern=r"^(https?://[^/]|\$\{)")
     headers: Mapping[str, str] = {}
     gesso: Trust = Trust()
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SecretError, ServerError, ToolFailedError, UnknownToolError
 from ..name import ALL, JOINT
+from ..output import cut
 from ..redactor import Redactor
 from ..tool import Context, Tool
 from .answer import text_of
@@ -25,6 +26,9 @@ from .configuration import Entry, filled, read_configuration
 from .offer import Offer, Offers, offers
 
 if TYPE_CHECKING:
+    from mcp.types import CallToolResult
+    from mcp.types import Tool as Listed
+
     from .session import Session
 
 log = logging.getLogger("gesso")
@@ -34,6 +38,8 @@ Result = TypeVar("Result")
 SLACK = 150.0
 """Seconds for beginning a server, beside the time that its call may take."""
 CLOSING = 15.0
+COMPLAINT = 2000
+"""Characters of an error, which is often in the server's own words."""
 
 
 class Servers:
@@ -112,6 +118,7 @@ class Servers:
             run,
             sends=not entry.gesso.is_local(offer.tool),
             idempotent=entry.gesso.is_idempotent(offer.tool),
+            foreign=True,
         )
 
     def _offers(self, server: str, entry: Entry) -> Offers:
@@ -126,9 +133,12 @@ class Servers:
     def _call(
         self, server: str, entry: Entry, tool: str, arguments: Mapping[str, Any]
     ) -> tuple[str, bool]:
+        """What was answered, and whether that is a failure."""
         known = self._server(server, entry)
         seconds = entry.gesso.seconds
-        return self._wait(server, known.call(tool, dict(arguments), seconds), seconds + SLACK)
+        work = known.call(tool, dict(arguments), seconds)
+        result, redactor = self._wait(server, work, seconds + SLACK)
+        return redactor.blank(text_of(result)), result.is_error
 
     def _server(self, name: str, entry: Entry) -> _Server:
         with self._lock:
@@ -191,19 +201,20 @@ class _Server:
         ]
         return offers(self._name, shown)
 
-    async def call(self, tool: str, arguments: dict[str, Any], seconds: float) -> tuple[str, bool]:
-        """What it answered, and whether that is a failure."""
+    async def call(
+        self, tool: str, arguments: dict[str, Any], seconds: float
+    ) -> tuple[CallToolResult, Redactor]:
+        """The result, and what blanks the server's secrets in it."""
         try:
             session, _ = await self._open()
-            result = await session.call(tool, arguments, seconds)
+            return await session.call(tool, arguments, seconds), self._redactor
         except (ServerError, SecretError) as error:
             raise self._error(error, tool) from None
-        return self._redactor.blank(text_of(result)), result.is_error
 
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._sessions))
 
-    async def _open(self) -> tuple[Session, Sequence[Any]]:
+    async def _open(self) -> tuple[Session, Sequence[Listed]]:
         """The session that is open, or a new one with what it offers."""
         async with self._beginning:
             self._sessions = [session for session in self._sessions if not session.gone]
@@ -228,4 +239,5 @@ class _Server:
 
     def _error(self, error: Exception, tool: str | None = None) -> ServerError:
         where = self._name if tool is None else f"{self._name}/{tool}"
-        return ServerError(self._redactor.blank(f"MCP server {where}: {error}"))
+        complaint = self._redactor.blank(f"MCP server {where}: {error}")
+        return ServerError(cut(complaint, COMPLAINT))

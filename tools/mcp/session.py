@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from mcp import Client, MCPError
 from mcp.client._transport import TransportStreams
 from mcp.types import (
+    CONNECTION_CLOSED,
+    INVALID_REQUEST,
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
@@ -31,6 +33,10 @@ from .web import web
 START_SECONDS = 60.0
 """Until a server has answered for the first time: it may have to be downloaded."""
 LIST_SECONDS = 30.0
+
+GONE = (CONNECTION_CLOSED, INVALID_REQUEST)
+"""What the SDK says of a connection that has ended, and of an HTTP session that the server has
+forgotten."""
 
 Result = TypeVar("Result")
 
@@ -63,10 +69,9 @@ class Session:
         )
         waits.cancel()
         if self._client is None:
-            if not self._task.done():
-                self.stop()
-                raise ServerError(f"is not there {START_SECONDS:g} s after its start")
-            raise ServerError(self._fate.reason or "ended at its start")
+            raise ServerError(
+                self._fate.reason or f"is not there {START_SECONDS:g} s after its start"
+            )
         return await self._ask(LIST_SECONDS, self._list)
 
     async def call(self, tool: str, arguments: dict[str, Any], seconds: float) -> CallToolResult:
@@ -80,7 +85,11 @@ class Session:
         return await self._ask(seconds, call)
 
     def stop(self) -> None:
+        if self._fate.sealed:
+            return
         self._fate.seal("was stopped")
+        if self._client is None:
+            self._task.cancel()  # it waits for the server's first word
 
     async def close(self) -> None:
         self.stop()
@@ -110,11 +119,13 @@ class Session:
             self.stop()
             raise ServerError(f"has not answered within {seconds:g} s, and was stopped") from None
         except MCPError as error:
-            # The end of a connection is told a moment before what ended it.
-            await asyncio.wait({self._task}, timeout=0.5)
-            if self._task.done() or self._entry.url is not None:
+            if error.code == CONNECTION_CLOSED:
+                # It is told a moment before what ended it.
+                await asyncio.wait({self._task}, timeout=0.5)
+            reason = self._fate.reason or error.error.message
+            if error.code in GONE:
                 self.stop()
-            raise ServerError(self._fate.reason or error.error.message) from None
+            raise ServerError(reason) from None
         except (ValidationError, RuntimeError) as error:
             raise ServerError(f"gave an answer that is none: {_line(error)}") from None
 
