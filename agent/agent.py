@@ -61,7 +61,9 @@ class Agent(_Part):
     At most `concurrency` of the agent's runs are under way at once; of those that are queued, the
     agents' of a higher `priority` go first.
 
-    Without `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
+    `tools` names built-in tools, and those of the MCP servers in the project's `mcp.json` as
+    `SERVER/TOOL` or, all of them, `SERVER/*`; so do the rules of `permissions`. Without
+    `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
     may reach, `sandbox` is where `shell` and `python` run, `secrets` are
     the names of those that tools may use. An agent with `skills` has the tool `read_skill` too, and
     may call it unless the permissions say otherwise.
@@ -143,7 +145,8 @@ class Agent(_Part):
         if len(set(self.skills)) < len(self.skills):
             raise front.error(("skills",), "a skill is named twice")
         self._check_triggers(front)
-        choices = ["auto", "required", "none", *self.offered]
+        single = [name for name in self.offered if not name.endswith("/*")]
+        choices = ["auto", "required", "none", *single]
         if self.tool_choice not in choices:
             raise front.error(("tool_choice",), f"must be one of {', '.join(choices)}")
         for name, schema in (self.record or {}).items():

@@ -34,7 +34,7 @@ from ..engine import (
     Usage,
 )
 from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
-from ..tools import Tool
+from ..tools import Tool, called
 from ..tools.permissions import call_text
 from .agent import Agent
 from .budget import midnight, spent
@@ -151,7 +151,7 @@ class Loop:
         request = Request(
             messages=with_blocks(messages, blocks, tools),
             tools=[declaration(tool) for tool in tools],
-            tool_choice=agent.tool_choice if tools else "auto",
+            tool_choice=called(agent.tool_choice) if tools else "auto",
             thinking=agent.thinking,
             seed=seed,
             max_tokens=tokens_left,

@@ -19,8 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import ConstraintError, Engine, json_schema, load_engine
+from ..engine import tools as tools_constraint
 from ..memory import Embedding, Run, Store, StoreError, served_embedding
-from ..tools import Registry, Tool, ToolError, Workspace, WorkspaceError, read_secrets
+from ..tools import (
+    Registry,
+    Servers,
+    Tool,
+    ToolError,
+    Workspace,
+    WorkspaceError,
+    read_secrets,
+)
 from ..tools.people import PERSON
 from . import frontmatter
 from .agent import Agent
@@ -28,7 +37,7 @@ from .calls import Calls
 from .durable import Journal
 from .errors import AgentError, ProjectError, RunError
 from .log import in_run
-from .loop import Job, Loop
+from .loop import Job, Loop, declaration
 from .prompt import read_guide, system_text
 from .settings import Settings, read_settings
 from .skill import load_skill, skill_file
@@ -75,10 +84,11 @@ class Runtime:
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
         self._held: set[str] = set()  # messages to agents that are not there
-        self._registry = Registry(tools)
-        self._workspace = Workspace(self.folder)
         state = state_of(self.folder)
         self._secrets = state / SECRETS
+        self._servers = Servers(self.folder, self._secrets)
+        self._registry = Registry(tools, self._servers)
+        self._workspace = Workspace(self.folder)
         embedding = embedding_of(self.settings, state)
         self.store = Store(state / "store.db", embedding=embedding)
         calls = Calls(
@@ -106,6 +116,7 @@ class Runtime:
     def close(self) -> None:
         """Leave; a run in the middle stops at its next step and goes on with the next runtime."""
         self._journal.close()
+        self._servers.close()
         self.store.close()
 
     # agents
@@ -124,11 +135,18 @@ class Runtime:
         offered: list[Tool] = []
         for number, name in enumerate(agent.offered):
             try:
-                offered += self._registry.select(
+                found = self._registry.select(
                     [name], record=agent.record_schema, skills=agent.skills
                 )
             except ToolError as error:
                 raise front.error(("tools", number), str(error)) from None
+            for tool in found if "/" in name else ():
+                try:
+                    tools_constraint([declaration(tool)])
+                except ConstraintError as error:
+                    what = f"no model can be held to its schema; name other tools: {error}"
+                    raise front.error(("tools", number), f"{tool.name}: {what}") from error
+            offered += found
         try:
             agent.rules.check(offered)
         except ToolError as error:
@@ -206,10 +224,11 @@ class Runtime:
 
     # runs
 
-    def run(self, agent: str, message: str) -> Run:
-        """One run, here and now; returns when it has ended, however it ended."""
+    def run(self, agent: str, message: str, *, outside: bool = False) -> Run:
+        """One run, here and now; returns when it has ended, however it ended. `outside`: the
+        message is not the person's own words."""
         run = f"{agent}-{uuid.uuid4().hex[:12]}"
-        job = self._job(agent, message, None)
+        job = self._job(agent, message, None, outside=outside)
         self._add(run, job, "manual")
         self._journal.start(run, _payload(run, 0, job))
         return self.wait(run)

@@ -7,6 +7,7 @@ from .errors import (
     RuleError,
     SandboxError,
     SecretError,
+    ServerError,
     ToolDefinitionError,
     ToolError,
     ToolFailedError,
@@ -14,6 +15,8 @@ from .errors import (
     WorkspaceError,
 )
 from .fetch import Fetcher, Host
+from .mcp import Servers
+from .name import called
 from .permissions import Call, Decision, Rule, Rules, decide
 from .redactor import Redactor
 from .registry import Registry
@@ -46,6 +49,8 @@ __all__ = [
     "SecretError",
     "SecretName",
     "Secrets",
+    "ServerError",
+    "Servers",
     "Tool",
     "ToolDefinitionError",
     "ToolError",
@@ -53,6 +58,7 @@ __all__ = [
     "UnknownToolError",
     "Workspace",
     "WorkspaceError",
+    "called",
     "decide",
     "read_secrets",
     "tool",

@@ -10,6 +10,7 @@ ToolError
 ├── QueryError            a SQLite file cannot answer a query, or must not
 ├── SandboxError          a command must not run here, or cannot
 ├── SecretError           a secret is missing, too short, or lies where others can read it
+├── ServerError           an MCP server is not there, does not answer, or offers what is not fit
 └── ToolFailedError       the tool's own code raised something
 """
 
@@ -52,6 +53,10 @@ class SandboxError(ToolError):
 
 class SecretError(ToolError):
     """A secret is missing, too short to be blanked, or lies where others can read it."""
+
+
+class ServerError(ToolError):
+    """An MCP server is not there, does not answer, or offers what is not fit to be used."""
 
 
 class ToolFailedError(ToolError):

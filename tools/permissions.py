@@ -6,10 +6,13 @@
       deny: ["write_file(out/keep/*)"]
 
 A rule names a tool, and may hold one of its arguments to a pattern: the first of its parameters,
-or the one before `=`. In a pattern `*` is any text, `?` any character, all else is itself. What no
-rule names is denied. Of the rules that fit a call the most specific decides; among equals deny
-beats ask, and ask beats allow. An argument is compared in one spelling (`./out//a` is `out/a`), so
-that a rule cannot be walked around by another. Nothing here runs, reads or asks anything.
+or the one before `=`. A tool of an MCP server is named as in the agent's `tools:`, `SERVER/TOOL` or
+`SERVER/*`, and its argument is: what comes first is the server's choice. In a pattern `*` is any
+text, `?` any character, all else is itself. What no rule names is denied. Of the rules that fit a
+call the most specific decides; among equals deny beats ask, and ask beats allow. An argument is
+compared in one spelling (`./out//a` is `out/a`), so that a rule cannot be walked around by another.
+What the arguments of a server's tool mean is not known here: hold them by what is allowed, not by
+what is denied. Nothing here runs, reads or asks anything.
 """
 
 from __future__ import annotations
@@ -26,11 +29,14 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .errors import RuleError
+from .name import ALL, names
 from .tool import Kind, Tool
 
 Verdict = Literal["allow", "ask", "deny"]
 RULE = re.compile(
-    r"(?P<tool>\w[\w.-]*)(?:\((?:(?P<argument>[A-Za-z_]\w*)=)?(?P<pattern>.+)\))?", re.S
+    r"(?P<tool>\w[\w.-]*(?:/(?:\*|[\w./-]+))?)"
+    r"(?:\((?:(?P<argument>[A-Za-z_]\w*)=)?(?P<pattern>.+)\))?",
+    re.S,
 )
 SHELL_OPERATORS = ";&|<>()$`\\\n\r"
 SEVERITY = {"allow": 0, "ask": 1, "deny": 2}
@@ -47,9 +53,10 @@ class Rule:
 
     @property
     def specificity(self) -> tuple[int, int]:
-        """A text beats a pattern, which beats a tool's name; a longer pattern beats a shorter."""
+        """A text beats a pattern, which beats a tool's name, which beats all of a server's tools; a
+        longer pattern beats a shorter."""
         if self.pattern is None:
-            return (0, 0)
+            return (-1 if self.tool.endswith(ALL) else 0, 0)
         literal = len(self.pattern) - self.pattern.count("*") - self.pattern.count("?")
         return (2 if literal == len(self.pattern) else 1, literal)
 
@@ -93,15 +100,19 @@ class Rules(BaseModel):
         """Raise `RuleError` for a rule about a tool or an argument that is not among `tools`."""
         known = {tool.name: tool for tool in tools}
         for _, rule in self._rules():
-            if rule.tool not in known:
-                names = ", ".join(sorted(known)) or "none"
-                raise RuleError(f"{rule.text}: the agent has no tool {rule.tool}; it has {names}")
-            properties = known[rule.tool].parameters.get("properties", {})
+            meant = [tool for name, tool in known.items() if names(rule.tool, name)]
+            if not meant:
+                has = ", ".join(sorted(known)) or "none"
+                raise RuleError(f"{rule.text}: the agent has no tool {rule.tool}; it has {has}")
+            properties = {key for tool in meant for key in tool.parameters.get("properties", {})}
             if rule.pattern is not None and rule.argument is None and not properties:
                 raise RuleError(f"{rule.text}: {rule.tool} takes no arguments")
+            foreign = any(tool.foreign for tool in meant)
+            if rule.pattern is not None and rule.argument is None and foreign:
+                raise RuleError(f"{rule.text}: name the argument: {rule.tool}(argument=pattern)")
             if rule.argument is not None and rule.argument not in properties:
-                names = ", ".join(properties) or "none"
-                what = f"{rule.tool} has no argument {rule.argument}; it has {names}"
+                has = ", ".join(sorted(properties)) or "none"
+                what = f"{rule.tool} has no argument {rule.argument}; it has {has}"
                 raise RuleError(f"{rule.text}: {what}")
 
     def fitting(self, call: Call) -> list[tuple[Verdict, Rule]]:
@@ -174,7 +185,7 @@ def decide(call: Call, rules: Rules, tainted: bool) -> Decision:
 
 def _fits(rule: Rule, verdict: Verdict, call: Call) -> bool:
     """Whether a rule is about a call. In doubt one that allows is not, and any other is."""
-    if rule.tool != call.tool.name:
+    if not names(rule.tool, call.tool.name):
         return False
     if rule.pattern is None:
         return True
@@ -200,6 +211,8 @@ def _fits(rule: Rule, verdict: Verdict, call: Call) -> bool:
             text = SPELLINGS[kind](text)
         except ValueError:
             return verdict != "allow"
+    elif call.tool.foreign and verdict == "allow" and ".." in re.split(r"[/\\]", unquote(text)):
+        return False  # it may be a path, and climb
     return _matches(rule.pattern, text, wild)
 
 

@@ -9,6 +9,7 @@ from .commands import python, shell
 from .errors import ToolDefinitionError, UnknownToolError
 from .fetch import Fetcher, Host, fetch
 from .files import edit_file, list_files, read_file, read_lines, search_files, write_file
+from .mcp import Servers
 from .memory import MEMORY_TOOLS
 from .people import PEOPLE_TOOLS
 from .records import save_record
@@ -28,13 +29,19 @@ MADE = ("save_record", "fetch", "shell", "python", "read_skill")
 class Registry:
     """The built-in tools and those given. Those that depend on what an agent's file says are made
     for each agent: `save_record` from its schema, `fetch` for its hosts, `shell` and `python` for
-    its sandbox, `read_skill` for its skills."""
+    its sandbox, `read_skill` for its skills. A name with a slash is of an MCP server's
+    tool, or of all of them."""
 
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+    def __init__(self, tools: Iterable[Tool] = (), servers: Servers | None = None) -> None:
+        self._servers = servers
         self._tools = {built_in.name: built_in for built_in in BUILT_IN}
         for added in tools:
             if added.name in self.names:
                 raise ToolDefinitionError(f"two tools are called {added.name}; rename one")
+            server = servers.owner(added.name) if servers is not None else None
+            if server is not None:
+                what = f"that is how those of the MCP server {server} are called; rename one"
+                raise ToolDefinitionError(f"a tool is called {added.name}: {what}")
             self._tools[added.name] = added
 
     @property
@@ -53,7 +60,7 @@ class Registry:
         """The named tools, in that order; `record` is the schema of what `save_record` keeps,
         `hosts` are those that `fetch` may reach, `sandbox` is where `shell` and `python` run,
         `skills` are those that `read_skill` reads."""
-        chosen = []
+        chosen: list[Tool] = []
         for name in names:
             if name == "save_record":
                 if record is None:
@@ -69,6 +76,9 @@ class Registry:
                 if not skills:
                     raise ToolDefinitionError("read_skill needs skills")
                 chosen.append(read_skill(skills))
+            elif "/" in name and self._servers is not None:
+                had = {tool.name for tool in chosen}
+                chosen += [tool for tool in self._servers.tools(name) if tool.name not in had]
             elif name in self._tools:
                 chosen.append(self._tools[name])
             else:

@@ -24,7 +24,7 @@ from typing import Literal
 from . import supervisor
 from .errors import SandboxError
 from .output import OUTPUT_LIMIT
-from .workspace import OWN_FILE, OWN_FOLDERS, SETTINGS_FILE, Workspace
+from .workspace import OWN_FILE, OWN_FOLDERS, SERVERS_FILE, SETTINGS_FILE, Workspace
 
 Sandbox = Literal["bubblewrap", "none"]
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
@@ -136,6 +136,8 @@ def bubblewrap(
         line += ["--ro-bind", str(own), str(own)] if own.is_dir() else ["--tmpfs", str(own)]
     for own in [root / name for name in (OWN_FILE, SETTINGS_FILE)]:
         line += ["--ro-bind", str(own) if own.is_file() else "/dev/null", str(own)]
+    servers = root / SERVERS_FILE
+    line += ["--ro-bind", str(servers), str(servers)] if servers.is_file() else []
     for path in hidden:
         covered = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
         line += [*covered, str(path)]

@@ -54,7 +54,14 @@ class Secrets(Mapping[str, str]):
 def read_secrets(
     names: Sequence[str], *, environment: Mapping[str, str], file: Path | None = None
 ) -> Secrets:
-    """The named secrets, from the environment or else from the file, or `SecretError`.
+    """The named secrets, from the environment or else from the file, or `SecretError`."""
+    return Secrets(look_up(names, environment=environment, file=file))
+
+
+def look_up(
+    names: Sequence[str], *, environment: Mapping[str, str], file: Path | None = None
+) -> dict[str, str]:
+    """The values by name, from the environment or else from the file, or `SecretError`.
 
     The file holds lines of `NAME=value`, empty lines and comments (`#`). It must be a regular file
     of the user's own, with mode 600.
@@ -69,7 +76,7 @@ def read_secrets(
         else:
             where = "the environment" if file is None else f"the environment or {file}"
             raise SecretError(f"the secret {name} is missing: put it in {where}")
-    return Secrets(values)
+    return values
 
 
 def _read(file: Path) -> dict[str, str]:

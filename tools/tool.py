@@ -82,7 +82,8 @@ class Tool:
 
     `sends`: a call can carry data out of this machine. `spends`: it costs money or anything else
     that is not had back. `idempotent`: a call that was cut short may be made again. `kinds` are
-    those of the arguments that have one.
+    those of the arguments that have one. `foreign`: its parameters are a
+    server's making.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Tool:
     spends: bool = False
     idempotent: bool = False
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    foreign: bool = False
 
     def call(self, arguments: Mapping[str, Any], context: Context) -> Any:
         """The result as a string or other JSON value, without secrets and cut to a limit.

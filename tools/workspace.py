@@ -27,6 +27,9 @@ OWN_FILE = "AGENTS.md"
 SETTINGS_FILE = "gesso.toml"
 """The project's settings: who writes there chooses the model and who can reach the runtime."""
 
+SERVERS_FILE = "mcp.json"
+"""The file of the MCP servers: who writes there chooses programs that run outside of a sandbox."""
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -86,6 +89,8 @@ class Workspace:
             raise WorkspaceError(f"{path}: the agents' own files are not theirs to write")
         if parts[0] == SETTINGS_FILE:
             raise WorkspaceError(f"{path}: the project's settings are not theirs to write")
+        if parts[0] == SERVERS_FILE:
+            raise WorkspaceError(f"{path}: the MCP servers are not the agents' to choose")
         name, new = parts[-1], f".{secrets.token_hex(8)}"
         with self._complaints(path), self._folder(parts[:-1], make=True) as folder:
             mode = _writable(folder, name, path)

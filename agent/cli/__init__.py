@@ -20,6 +20,7 @@ from .doctor import doctor
 from .exits import exit_code, message
 from .generate import generate
 from .inbox import approve, deny, inbox
+from .mcp import mcp
 from .memory import memory
 from .new import new
 from .run import run
@@ -36,7 +37,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, new, run, up, stop, status, tell, generate, cost, bench, config, doctor):
+commands = (demo, new, run, up, stop, status, tell, generate, cost, mcp, bench, config, doctor)
+for command in commands:
     app.command()(command)
 for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
     app.command(rich_help_panel="What runs")(command)

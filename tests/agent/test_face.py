@@ -15,6 +15,13 @@ def test_the_room_exports_these_names() -> None:
         gesso.agent.extractt  # noqa: B018
 
 
+def test_a_runtime_starts_without_the_mcp_sdk() -> None:
+    code = "import sys; import gesso.agent.runtime; print('mcp' in sys.modules)"
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    loaded = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert loaded.strip() == "False"
+
+
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     assert callable(main)
     code = (
