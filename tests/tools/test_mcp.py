@@ -1,13 +1,17 @@
 """Tools of MCP servers: real ones over both transports, and ones that mean no good."""
 
+import gzip
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -408,6 +412,46 @@ def test_a_long_answer_is_cut_and_a_huge_one_refused(
     with pytest.raises(ServerError, match="of more than 4,000,000 bytes"):
         long.call({"characters": 5_000_000}, context)
     assert long.call({"characters": 3}, context) == "xxx"
+
+
+class _Bad(BaseHTTPRequestHandler):
+    """Answers whatever it is asked by what its path says."""
+
+    def do_POST(self) -> None:
+        kind = self.path.strip("/")
+        self.send_response(307 if kind == "elsewhere" else 200)
+        self.send_header("Content-Type", "application/json")
+        if kind == "elsewhere":
+            self.send_header("Location", "http://127.0.0.2:9/mcp")
+        if kind == "packed":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(gzip.compress(b" " * 100_000_000) if kind == "packed" else b"{}")
+        with suppress(ConnectionError):
+            while kind == "endless":
+                self.wfile.write(b" " * 65536)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        ("packed", "the answer is packed, which was not asked for"),
+        ("endless", "an answer of more than 4,000,000 bytes"),
+        ("elsewhere", "Redirect to http://127.0.0.2:9/mcp not followed"),
+    ],
+)
+def test_what_comes_over_http_has_an_end_and_comes_from_there(
+    begin: Begin, kind: str, complaint: str
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Bad) as bad:
+        threading.Thread(target=bad.serve_forever, daemon=True).start()
+        servers = begin(bad={"url": f"http://127.0.0.1:{bad.server_port}/{kind}"})
+        with pytest.raises(ServerError, match=f"MCP server bad: .*{complaint}"):
+            servers.tools("bad/*")
+        bad.shutdown()
 
 
 # names and rules

@@ -252,6 +252,10 @@ def test_what_the_agents_are_told_cannot_be_made_where_it_is_missing(tmp_path: P
     assert f"--tmpfs {tmp_path}/agents --tmpfs {tmp_path}/skills" in line
     assert f"--ro-bind /dev/null {tmp_path}/AGENTS.md" in line
     assert f"--ro-bind /dev/null {tmp_path}/gesso.toml" in line
+    assert "mcp.json" not in line, "no server is used without one, and two files are refused"
+    (tmp_path / "mcp.json").touch()
+    line = " ".join(bubblewrap(["true"], program="bwrap", root=tmp_path, scratch=tmp_path))
+    assert f"--ro-bind {tmp_path}/mcp.json {tmp_path}/mcp.json" in line
 
 
 @needs_bubblewrap

@@ -56,9 +56,11 @@ async def process(
     to_session, incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
     outgoing, from_session = anyio.create_memory_object_stream[SessionMessage]()
     server = _Server(started, fate)
+    complaints = asyncio.create_task(server.complain())
     tasks = [
-        asyncio.create_task(work)
-        for work in (server.read(to_session), server.write(from_session), server.complain())
+        complaints,
+        asyncio.create_task(server.read(to_session, complaints)),
+        asyncio.create_task(server.write(from_session)),
     ]
     try:
         yield incoming, outgoing
@@ -79,7 +81,7 @@ class _Server:
         self._complaint = b""
         self._lines = 0
 
-    async def read(self, to_session: Incoming) -> None:
+    async def read(self, to_session: Incoming, complaints: asyncio.Task[None]) -> None:
         assert self._process.stdout is not None
         with to_session:
             try:
@@ -95,6 +97,8 @@ class _Server:
             except anyio.BrokenResourceError:
                 return None
             await _ended(self._process, GRACE)
+            # The other pipe may lag behind, or be held by a process that it has left.
+            await asyncio.wait({complaints}, timeout=0.5)
             return self._fate.seal(self._last_words())
 
     async def write(self, from_session: MemoryObjectReceiveStream[SessionMessage]) -> None:
