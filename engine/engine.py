@@ -75,7 +75,11 @@ def load_engine(model: str | Path = "sketch", device: str = "auto", dtype: str =
         ends=tuple(generation.eos_token_id),
         pad=generation.pad_token_id,
     )
-    template = ChatTemplate(folder / "chat_template.jinja", bos_token=tokenizer.bos_token)
+    template = ChatTemplate(
+        folder / "chat_template.jinja",
+        bos_token=tokenizer.bos_token,
+        controls=tuple(tokenizer.vocabulary.controls),
+    )
     weights = load_weights(folder, config, kinds[dtype]).to(place)
     name = str(model) if not Path(model).is_dir() else folder.name
     return Engine(name, weights, config, generation, tokenizer, template)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,11 @@ _PROBE_CALLS = re.compile(
 class ChatTemplate:
     """A checkpoint's chat template."""
 
-    def __init__(self, file: Path, *, bos_token: str) -> None:
-        """
+    def __init__(self, file: Path, *, bos_token: str, controls: Sequence[str] = ()) -> None:
+        """`controls` are the spellings of the checkpoint's control tokens: where a message has one
+        in it, it is written with a space in its middle, so that no text can begin a turn, end one,
+        or pass for a call.
+
         Raises:
             CheckpointError: the file is missing or not a valid template.
         """
@@ -59,6 +63,8 @@ class ChatTemplate:
         except TemplateError as error:
             raise CheckpointError(f"{file}: not a valid chat template ({error})") from None
         self._bos_token = bos_token
+        longest_first = sorted(controls, key=len, reverse=True)
+        self._controls = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def render(self, request: Request) -> str:
         """The prompt's text, ending where the model's answer begins.
@@ -69,7 +75,7 @@ class ChatTemplate:
         Raises:
             RequestError: the template refuses these messages or tools.
         """
-        messages = [_message(message) for message in request.messages]
+        messages = [_message(self._inert(message)) for message in request.messages]
         schema = request.constraint.describe() if request.constraint else None
         if schema is not None:
             messages = _with_system_line(messages, _SCHEMA_REQUEST + schema)
@@ -77,6 +83,14 @@ class ChatTemplate:
             return self._render(messages, request.tools, thinking=request.thinking)
         except TemplateError as error:
             raise RequestError(f"the chat template refuses this conversation: {error}") from None
+
+    def _inert(self, message: Message) -> Message:
+        """The message with no control token in its content."""
+
+        def broken(found: re.Match[str]) -> str:
+            return f"{found[0][0]} {found[0][1:]}"
+
+        return replace(message, content=self._controls.sub(broken, message.content))
 
     @cached_property
     def calls(self) -> CallForm:
