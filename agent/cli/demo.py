@@ -23,10 +23,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) -> None:
     """Read six receipts into a table of records, and show what it cost."""
     from ..cost import cost_of
+    from ..log import start
     from ..runtime import Runtime
-    from .output import cost_json, log_to_standard_error, print_cost, print_json, print_table
+    from .output import cost_json, print_cost, print_json, print_table
 
-    log_to_standard_error(logging.WARNING)
+    start(logging.WARNING)
     project = folder or Path(tempfile.mkdtemp(prefix="gesso-demo-"))
     for part in ("agents", "inbox"):
         shutil.copytree(BUNDLED / part, project / part, dirs_exist_ok=True)

@@ -33,8 +33,8 @@ def mcp(
 ) -> None:
     """Serve DIR's agents and tools to an MCP client, on standard input and output."""
     from ..errors import ProjectError
-    from ..runtime import Runtime, agent_files, state_of
-    from .output import log_to_standard_error
+    from ..log import redactor_of, start
+    from ..runtime import SECRETS, Runtime, agents_of, state_of
 
     try:
         from ..mcp_server import server_of
@@ -43,8 +43,10 @@ def mcp(
         what = "needs the MCP SDK: pip install 'gesso[mcp]'"
         raise ProjectError(f"gesso mcp {what} ({error.name} is missing)") from None
 
-    log_to_standard_error(logging.INFO if http is not None else logging.WARNING)
-    agent_files(folder)  # before a project is made of a folder that is none
+    handler = start(logging.INFO if http is not None else logging.WARNING)
+    agents = agents_of(folder)  # before a project is made of a folder that is none
+    secrets = [name for agent in agents for name in agent.secrets]
+    handler.addFilter(redactor_of(secrets, state_of(folder.resolve()) / SECRETS))
     names = None if tools is None else [name.strip() for name in tools.split(",")]
     with Runtime(folder, engine=model, listen=False) as runtime:
         runtime.load()

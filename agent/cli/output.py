@@ -74,13 +74,6 @@ def cost_json(cost: Cost) -> dict[str, Any]:
     }
 
 
-def log_to_standard_error(level: int) -> None:
-    """Our own log from `level` on, that of the libraries from its warnings on."""
-    from ..log import start
-
-    start(level)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()

@@ -22,13 +22,15 @@ def run(agent_file: AgentFile, text: Text, model: Model = None, as_json: Json = 
     The project is the folder that holds `agents/AGENT.md`, or else the folder of the file.
     """
     from ..agent import Agent
-    from ..runtime import Runtime
-    from .output import log_to_standard_error, print_json
+    from ..log import redactor_of, start
+    from ..runtime import SECRETS, STATE, Runtime
+    from .output import print_json
 
-    log_to_standard_error(logging.WARNING)
-    Agent.load(agent_file)  # before a project is made around a file that is none
+    handler = start(logging.WARNING)
+    agent = Agent.load(agent_file)  # before a project is made around a file that is none
     folder = agent_file.resolve().parent
     project = folder.parent if folder.name == "agents" else folder
+    handler.addFilter(redactor_of(agent.secrets, project / STATE / SECRETS))
     with Runtime(project, engine=model, listen=False) as runtime:
         agent = runtime.add(agent_file)
         runtime.engine(runtime.model_of(agent))
