@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ..memory import Run, Store
 from .agent import Agent
@@ -23,7 +22,7 @@ class AgentStatus:
 
     file: str
     name: str | None
-    triggers: Sequence[Mapping[str, Any]]
+    triggers: Sequence[str]
     problem: str | None
     last_run: Run | None
 
@@ -81,6 +80,6 @@ def _agent(file: Path, store: Store | None) -> AgentStatus:
         agent = Agent.load(file)
     except AgentFileError as error:
         return AgentStatus(name, None, [], str(error), None)
-    triggers = [trigger.model_dump(mode="json") for trigger in agent.triggers]
+    triggers = [str(trigger) for trigger in agent.triggers]
     last = None if store is None else store.last_run(agent.name)
     return AgentStatus(name, agent.name, triggers, None, last)

@@ -23,12 +23,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A column whose values are all numbers is set to the right."""
+    """A column whose values are all numbers is set to the right; the first, which names the row, is
+    never cut."""
     cells = [list(row) for row in rows]
     table = Table()
     for n, column in enumerate(columns):
         numbers = all(isinstance(row[n], int | float | Decimal) for row in cells)
-        table.add_column(column, justify="right" if numbers else "left")
+        table.add_column(column, justify="right" if numbers else "left", no_wrap=n == 0)
     for row in cells:
         table.add_row(*["" if cell is None else str(cell) for cell in row])
     console = Console(markup=False, highlight=False)

@@ -14,6 +14,8 @@ from .project import Json, Project, opened_store
 if TYPE_CHECKING:
     from ...memory import RunState, Wanted
 
+LINE_LENGTH = 200
+
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run, or how its name begins.")]
 
 
@@ -52,7 +54,7 @@ def runs(
 
 
 def logs(run: RunName, project: Project = Path(), as_json: Json = False) -> None:
-    """What happened in a run, line by line."""
+    """What happened in a run, line by line; `trace` has the results whole."""
     from ..trace import history, run_of
     from .output import print_json
 
@@ -62,7 +64,9 @@ def logs(run: RunName, project: Project = Path(), as_json: Json = False) -> None
         print_json([asdict(line) for line in lines])
         return
     for line in lines:
-        print(f"{line.at.astimezone():%Y-%m-%d %H:%M:%S} {line.what}")
+        what = " ".join(line.what.split())
+        cut = f"{what[:LINE_LENGTH]}…" if len(what) > LINE_LENGTH else what
+        print(f"{line.at.astimezone():%Y-%m-%d %H:%M:%S} {cut}")
 
 
 def trace(run: RunName, project: Project = Path(), as_json: Json = False) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -48,16 +47,12 @@ def status(folder: Folder = Path(), as_json: Json = False) -> None:
 def _row(agent: AgentStatus) -> tuple[str, str, str, str, str]:
     if agent.problem is not None:
         return agent.file, "", "", "broken", agent.problem
-    triggers = "; ".join(_trigger(trigger) for trigger in agent.triggers)
+    triggers = "; ".join(agent.triggers)
     run = agent.last_run
     if run is None:
         return agent.name or "", triggers, "", "", ""
     at = run.ended or run.started or run.queued
     return agent.name or "", triggers, _time(at), run.state, run.reason or ""
-
-
-def _trigger(trigger: Mapping[str, Any]) -> str:
-    return ", ".join(f"{field} {value}" for field, value in trigger.items() if value is not None)
 
 
 def _time(at: datetime) -> str:

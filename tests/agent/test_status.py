@@ -50,8 +50,7 @@ def test_runs_tokens_and_the_process_that_is_up_are_told(
     assert status["instance"]["pid"] == os.getpid()
     assert status["runs"] == {"done": 1, "failed": 1, "queued": 1}
     (agent,) = status["agents"]
-    (trigger,) = agent["triggers"]
-    assert (trigger["folder"], trigger["pattern"]) == ("inbox", "*")
+    assert agent["triggers"] == ["folder inbox *"]
     assert agent["last_run"]["state"] == "queued"
     assert status["today"]["output_tokens"] == entry.output_tokens
     assert code == 0
