@@ -51,9 +51,11 @@ bench-calls: $(VENV)/.installed-dev  ## tool declarations and calls of the Berke
 	$(BIN)/python -m gesso.engine.benchmarks.bfcl
 
 train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, in runs/sketch
+	$(PIP) --editable '.[training]'
 	$(BIN)/python -m gesso.engine.training.train --out runs/sketch
+	$(BIN)/python -m gesso.engine.training.curve runs/sketch
 
-eval: $(VENV)/.installed  ## measure the bundled model on held-out documents and receipts
+eval: $(VENV)/.installed-dev  ## measure the bundled model on held-out documents and receipts
 	$(BIN)/python -m gesso.engine.training.evaluate --write
 
 bench-policies: $(VENV)/.installed  ## steps, seconds and exactness of each way to hold a constraint

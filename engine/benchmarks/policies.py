@@ -15,7 +15,7 @@ import random
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from ..constraint import tools
 from ..course import Course
 from ..engine import Engine, load_engine
 from ..request import Commit, Message, Request, ToolDeclaration
-from ..training.documents import ROLES, example
+from ..training.documents import example
 from ..training.evaluate import PATIENT, Case, heldout_cases
 
 
@@ -150,21 +150,21 @@ class Bench:
 
     def write(self, way: Way, case: Case, tally: Tally) -> None:
         """Write one record one way."""
-        engine, (tool, _, _, expected) = self._engine, case
+        engine, request = self._engine, _request(case)
         engine.config = self._config.model_copy(update=dict(way.changes))
         engine.generation = way.generation or self._generation
         engine.course_type = way.course or Course
         self._passes = 0
         began = time.perf_counter()
-        result = engine.generate(_request(case), constrained=way.course is not None)
+        result = engine.generate(request, constrained=way.course is not None)
         tally.seconds.append(time.perf_counter() - began)
         calls = result.tool_calls
         if way.course is None:
-            language = tools([tool], choice=tool.name)
+            language = tools(request.tools, choice=request.tool_choice)
             calls = language.parse(result.text) if language.accepts(result.text) else ()
         tally.steps.append(result.usage.denoising_steps)
         tally.passes.append(self._passes)
-        tally.count(calls[0].arguments if calls else None, expected)
+        tally.count(calls[0].arguments if calls else None, case.expected)
 
     def respelled(self, cases: Sequence[Case]) -> float:
         """The share of turns whose text the tokenizer would cut otherwise than it was written."""
@@ -183,9 +183,10 @@ class Bench:
 
 
 def _request(case: Case) -> Request:
-    tool, instruction, document, _ = case
-    messages = [Message("system", instruction), Message("user", document)]
-    return Request(messages, [tool], tool_choice=tool.name, seed=1, max_tokens=480)
+    """The case's turn as one call of the tool that is right."""
+    (name,) = case.calls
+    named = [tool for tool in case.request.tools if tool.name == name]
+    return replace(case.request, tools=named, tool_choice=name, max_tokens=480)
 
 
 def choice_cases(count: int, labels: int = 10) -> list[Case]:
@@ -193,29 +194,26 @@ def choice_cases(count: int, labels: int = 10) -> list[Case]:
     rng, pool, cases = random.Random("choices"), {}, []
     drawn = [example(rng, "heldout") for _ in range(6 * count)]
     for one in drawn:
-        for entry in one.fields:
-            pool.setdefault(_kind(entry.name), []).append(one.texts[entry.name])
+        for _, entry in one.asked:
+            pool.setdefault(entry.kind, set()).add(entry.value)
     for one in drawn:
-        entry = rng.choice([entry for entry in one.fields if entry.type == "string"] or [None])
-        if entry is None or entry.enum:
+        asked = [(name, entry) for name, entry in one.asked if one.record.get(name) == entry.value]
+        if not asked:
             continue
-        value = one.texts[entry.name]
-        others = sorted(set(pool[_kind(entry.name)]) - {value})
-        if len(others) < labels - 1:
+        name, entry = rng.choice(asked)
+        others = sorted(pool[entry.kind] - {entry.value})
+        if entry.choices or len(others) < labels - 1:
             continue
-        options = rng.sample([value, *rng.sample(others, labels - 1)], labels)
-        described = {"type": "string", "description": entry.description, "enum": options}
-        schema = {"type": "object", "properties": {entry.name: described}, "required": [entry.name]}
+        options = rng.sample([entry.value, *rng.sample(others, labels - 1)], labels)
+        described = {"type": "string", "description": entry.descriptions[0], "enum": options}
+        schema = {"type": "object", "properties": {name: described}, "required": [name]}
         tool = ToolDeclaration(one.tool, one.tool_description, schema)
-        cases.append((tool, one.instruction, one.document, {entry.name: value}))
+        messages = [Message("system", one.instruction), Message("user", one.document)]
+        request = Request(messages, [tool], tool.name, seed=1)
+        cases.append(Case(request, (tool.name,), {name: entry.value}, (name,)))
         if len(cases) == count:
             break
     return cases
-
-
-def _kind(name: str) -> str:
-    """The role that a field's name stands for."""
-    return next(role for role, known in ROLES.items() if name in known.names)
 
 
 def table(bench: Bench, cases: Sequence[Case], ways: Sequence[Way]) -> str:

@@ -1,421 +1,274 @@
-"""Seeded synthetic business documents with the records that they hold.
+"""Seeded synthetic documents, each with a tool that asks for some of what it holds.
 
-A document is a header, a body of labelled or bare entries and a footer. Its *template* is the
-family, the order of its entries and its layout; a fixed share of the templates is held out of
-training by construction, together with a share of the syllables that names are made of. Every
-value of a record stands in its document, letter by letter.
+A document is a receipt or a form; a fifth of its wordings, layouts' separators and syllables is
+held out of training by construction. What the record asks for is composed: names, descriptions
+and types of fields, fields that the document lacks, nested objects and lists of lines. Every text
+of a record stands in its document, letter by letter, when line breaks are read as spaces.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from decimal import Decimal
+from typing import Any
 
-from .words import Split, Words
+from .entries import Draft, Entry, Table, qualified_entries, role_entry
+from .forms import form
+from .lexicon import Split
+from .receipts import receipt
+from .words import Words
 
-FieldType = Literal["string", "number", "integer"]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One property of a record's schema."""
-
-    name: str
-    type: FieldType
-    description: str
-    enum: tuple[str, ...] | None = None
+NUMBERS = {"amount": "number", "count": "integer", "percent": "number", "integer": "integer"}
+_YES = {"yes", "Yes", "true", "Y"}
+_TOOL_VERBS = (
+    "save",
+    "file",
+    "store",
+    "log",
+    "add",
+    "record",
+    "create",
+    "submit",
+    "keep",
+    "insert",
+)
+_TOOL_NOUNS = ("record", "document", "entry", "row", "data", "form", "result", "report")
+_INSTRUCTIONS = (
+    "Read each new file and save its record.",
+    "Read the document and save its record.",
+    "Save the record of every document.",
+    "You file documents. Read the file, then save the record.",
+    "Copy the values from the document.",
+    "Fill in the record from the document.",
+    "Save what the document says.",
+    "Read the file, then save its record.",
+    "Extract the fields from the text.",
+    "Save the {title} with {tool}.",
+    "Take the values from the {title} and call {tool}.",
+    "You keep the books. Every {title} becomes a record.",
+    "Fill in every field; copy each value as it is written.",
+    "Find the values that {tool} needs.",
+    "You are a careful clerk. Copy what the {title} says, letter by letter.",
+)
 
 
 @dataclass(frozen=True)
 class Example:
     """A document, the tool that saves its record, and the record.
 
-    `texts` are the values as they stand in the document, `values` the same parsed, both in the
-    order of `fields`.
+    `schema` is the record's JSON Schema; `values` its values, numbers as `Decimal` (which keep
+    the digits that the document shows); `asked` are the entries behind the plain fields.
     """
 
+    title: str
     instruction: str
     document: str
     tool: str
     tool_description: str
-    fields: tuple[Field, ...]
-    values: dict[str, str | int | float]
-    texts: dict[str, str]
+    schema: dict[str, Any]
+    values: dict[str, Any]
+    asked: tuple[tuple[str, Entry], ...]
     source: str
 
-
-@dataclass(frozen=True)
-class _Role:
-    """A kind of entry: how documents label it, and how records name and describe it."""
-
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    descriptions: tuple[str, ...]
-    type: FieldType = "string"
-    enum: tuple[str, ...] | None = None
+    @property
+    def record(self) -> dict[str, Any]:
+        """The values as JSON reads them."""
+        return plain(self.values)
 
 
-_PRIORITIES = ("low", "normal", "high", "urgent")
-_STATUSES = ("open", "closed", "pending", "shipped", "paid")
-_CURRENCIES = ("EUR", "USD", "GBP", "MYR", "CHF")
-
-ROLES: dict[str, _Role] = {
-    "company": _Role(
-        ("Company", "From", "Vendor", "Seller", "Supplier", "Shop"),
-        ("company", "vendor", "shop", "store", "merchant", "seller", "supplier"),
-        ("Name of the shop", "Name of the company", "Who sells", "Company name", "Company"),
-    ),
-    "date": _Role(
-        ("Date", "Invoice date", "Issued", "DATE", "Order date", "Dated"),
-        ("date", "day", "invoice_date", "order_date", "issued"),
-        ("Date of the document", "Date", "Day it was issued"),
-    ),
-    "due": _Role(
-        ("Due", "Due date", "Pay by", "Payable until"),
-        ("due_date", "due"),
-        ("When it must be paid", "Due date"),
-    ),
-    "total": _Role(
-        ("Total", "TOTAL", "Grand total", "Amount due", "Total due", "TOTAL SALES", "Nett total"),
-        ("total", "amount", "total_amount", "grand_total", "sum"),
-        ("Amount paid", "Total amount", "Amount to pay", "Total"),
-        "number",
-    ),
-    "subtotal": _Role(
-        ("Subtotal", "Sub total", "Net", "SUBTOTAL"),
-        ("subtotal", "net"),
-        ("Amount before tax",),
-        "number",
-    ),
-    "tax": _Role(
-        ("Tax", "VAT", "GST", "GST 6%", "VAT 19%", "SST"),
-        ("tax", "vat"),
-        ("Tax amount", "Tax in it"),
-        "number",
-    ),
-    "address": _Role(
-        ("Address", "Street", "Location"),
-        ("address", "street", "location"),
-        ("Address of the shop", "Street and city", "Address"),
-    ),
-    "number": _Role(
-        ("Invoice no", "Invoice No.", "No", "Ref", "Receipt #", "Order", "Reference", "Doc No"),
-        ("number", "invoice_no", "order_id", "reference", "receipt_no"),
-        ("Number of the document", "Reference number", "Document number"),
-    ),
-    "customer": _Role(
-        ("Customer", "Bill to", "Client", "Name", "Sold to", "Guest", "Contact"),
-        ("customer", "client", "name", "buyer", "contact"),
-        ("Name of the customer", "Who buys", "Customer name"),
-    ),
-    "email": _Role(("E-mail", "Email", "Mail"), ("email", "mail"), ("E-mail address", "E-mail")),
-    "phone": _Role(("Tel", "Phone", "TEL", "Mobile"), ("phone", "tel"), ("Phone number", "Phone")),
-    "item": _Role(
-        ("Item", "Product", "Article", "Goods"),
-        ("item", "product", "article"),
-        ("What was ordered", "Name of the product"),
-    ),
-    "quantity": _Role(
-        ("Qty", "Quantity", "Units", "Pieces"),
-        ("quantity", "qty", "units"),
-        ("How many", "Number of pieces"),
-        "integer",
-    ),
-    "subject": _Role(
-        ("Subject", "Issue", "Title", "Re"),
-        ("subject", "issue", "title"),
-        ("What it is about", "Subject line"),
-    ),
-    "priority": _Role(
-        ("Priority", "Urgency", "Prio"),
-        ("priority",),
-        ("How urgent", "Priority"),
-        enum=_PRIORITIES,
-    ),
-    "status": _Role(("Status", "State"), ("status", "state"), ("Status",), enum=_STATUSES),
-    "currency": _Role(("Currency", "Cur"), ("currency",), ("Currency code",), enum=_CURRENCIES),
-    "tracking": _Role(
-        ("Tracking", "Tracking no", "Parcel", "Waybill"),
-        ("tracking", "tracking_no", "parcel"),
-        ("Tracking number", "Parcel number"),
-    ),
-    "carrier": _Role(
-        ("Carrier", "Shipped by", "Via"), ("carrier", "shipper"), ("Who carries it", "Carrier")
-    ),
-    "time": _Role(("Time", "At", "Hour"), ("time", "hour"), ("Time of day", "Time")),
-    "city": _Role(("City", "Town", "Place"), ("city", "town", "place"), ("City", "Town")),
-}
+def plain(value: Any) -> Any:
+    """A value with its decimals as ints and floats."""
+    if isinstance(value, Decimal):
+        return (
+            int(value) if value == value.to_integral() and "." not in str(value) else float(value)
+        )
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-@dataclass(frozen=True)
-class _Family:
-    """A kind of document: its title lines, the roles it may show, and those it always shows."""
-
-    kind: str
-    titles: tuple[str, ...]
-    always: tuple[str, ...]
-    sometimes: tuple[str, ...]
-    items: bool = False
-    headed: bool = False  # the company (and address) stand bare at the top
+def draft(words: Words, kind: str | None = None) -> Draft:
+    """One document: `"receipt"`, `"form"`, or either."""
+    kind = kind or words.rng.choices(["receipt", "form"], [0.5, 0.5])[0]
+    return receipt(words) if kind == "receipt" else form(words)
 
 
-_FAMILIES = (
-    _Family(
-        "receipt",
-        ("RECEIPT", "TAX INVOICE", "CASH RECEIPT", "", "CASH BILL"),
-        ("company", "date", "total"),
-        ("address", "number", "time", "phone"),
-        items=True,
-        headed=True,
-    ),
-    _Family(
-        "receipt",
-        ("", "SIMPLIFIED TAX INVOICE", "SALES SLIP", "INVOICE"),
-        ("company", "address", "date", "total", "number"),
-        ("tax", "subtotal", "customer"),
-        items=True,
-        headed=True,
-    ),
-    _Family(
-        "invoice",
-        ("INVOICE", "Invoice", "Bill", "Statement"),
-        ("company", "number", "date", "total"),
-        ("due", "customer", "subtotal", "tax", "currency", "address"),
-        items=True,
-    ),
-    _Family(
-        "order",
-        ("Order", "PURCHASE ORDER", "Order confirmation"),
-        ("number", "customer", "item", "quantity"),
-        ("date", "total", "email", "city", "status"),
-    ),
-    _Family(
-        "delivery",
-        ("Delivery note", "SHIPPING NOTICE", "Parcel"),
-        ("tracking", "carrier", "customer"),
-        ("date", "address", "city", "phone", "status"),
-    ),
-    _Family(
-        "ticket",
-        ("Support ticket", "TICKET", "Helpdesk"),
-        ("number", "subject", "priority"),
-        ("customer", "email", "date", "status", "phone"),
-    ),
-    _Family(
-        "booking",
-        ("Booking", "RESERVATION", "Booking confirmed"),
-        ("customer", "date", "time"),
-        ("number", "phone", "city", "total", "email"),
-    ),
-    _Family(
-        "message",
-        ("", "Hello,", "Dear team,"),
-        ("customer", "date", "total"),
-        ("company", "number", "email"),
-    ),
-)
-_SEPARATORS = (": ", ":", " : ", "  ", " - ", " = ", " .... ", "\t", "   ")
-_RULES = ("", "", "", "-" * 8, "=" * 12, "*" * 6)
-_FOOTERS = ("Thank you", "THANK YOU, COME AGAIN", "Goods sold are not returnable", "Bye", "Page 1")
-_SENTENCES = {
-    "customer": ("this is {}.", "{} writes:", "on behalf of {},"),
-    "date": ("It was on {}.", "We met on {}.", "dated {}"),
-    "total": ("You owe {}.", "Please pay {} now.", "The sum is {}."),
-    "company": ("It concerns {}.", "The shop is {}."),
-    "number": ("See {}.", "Our reference is {}."),
-    "email": ("Write to {}.", "Answer to {}"),
-}
-_TOOLS = ("save_record", "save_record", "save_record", "save_receipt", "file_record", "log_entry")
-_TOOL_DESCRIPTIONS = (
-    *("Save the record", "Save the record.", "Save the receipt", "Store one record", "File it"),
-)
-_INSTRUCTIONS = (
-    "Read each new file and save its record.",
-    "Read the document and save its record.",
-    "Save the record of every document.",
-    "You file receipts. Read the file, then save the record.",
-    "Copy the values from the document.",
-    "Fill in the record from the document.",
-    "Save what the document says.",
-    "Read the file, then save its record.",
-)
-
-
-def is_held_out(family: int, order: int, layout: int) -> bool:
-    """Whether a template belongs to the held-out share (a fifth of them)."""
-    return (family * 7 + order * 3 + layout) % 5 == 0
-
-
-def example(rng: random.Random, split: Split) -> Example:
+def example(rng: random.Random, split: Split, kind: str | None = None) -> Example:
     """Draw one document with its record."""
     words = Words(rng, split)
-    while True:
-        index, order, layout = rng.randrange(len(_FAMILIES)), rng.randrange(6), rng.randrange(9)
-        if index > 1 and rng.random() < 0.25:
-            index = rng.randrange(2)
-        if is_held_out(index, order, layout) == (split == "heldout"):
-            break
-    family = _FAMILIES[index]
-    chosen = [role for role in family.sometimes if rng.random() < 0.45]
-    roles = [*family.always, *chosen]
-    random.Random(order).shuffle(roles)
-    texts = {role: _text(words, rng, role) for role in roles}
-    if family.headed and rng.random() < 0.5:
-        texts["company"] = texts["company"].upper()
-        if "address" in texts:
-            texts["address"] = texts["address"].upper()
-    lines = (
-        _message(rng, family, texts)
-        if family.kind == "message"
-        else _form(rng, words, family, roles, texts, _SEPARATORS[layout])
-    )
-    return _with_record(rng, words, family, texts, "\n".join(lines))
-
-
-def _with_record(
-    rng: random.Random, words: Words, family: _Family, texts: dict[str, str], document: str
-) -> Example:
-    """Choose two to five of the document's entries as the record's fields."""
-    count = rng.randint(2, min(5, len(texts)))
-    wanted = rng.sample(sorted(texts), count)
-    if family.items and rng.random() < 0.6:
-        wanted = [role for role in ("company", "date", "total", "address") if role in texts]
-    fields, values, found = [], {}, {}
-    for role_name in wanted:
-        role = ROLES[role_name]
-        kind = role.type
-        if kind == "number" and rng.random() < 0.35:
-            kind = "string"
-        name = rng.choice(role.names)
-        if name in values:
+    page = draft(words, kind)
+    properties: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    required: list[str] = []
+    asked: list[tuple[str, Entry]] = []
+    described = split == "heldout" or rng.random() < 0.6
+    style = rng.choice([str, str, str, _camel])
+    for entry in _chosen(rng, page):
+        name = style(rng.choice(entry.names))
+        if name in properties:
             continue
-        fields.append(Field(name, kind, rng.choice(role.descriptions), role.enum))
-        found[name] = texts[role_name]
-        converters = {"number": float, "integer": int, "string": str}
-        values[name] = converters[kind](texts[role_name])
+        properties[name], values[name] = _field(rng, entry, described)
+        required.append(name)
+        asked.append((name, entry))
+    if rng.random() < 0.2:
+        _absent(words, page, properties, values, required, style)
+    if page.table and rng.random() < 0.3:
+        name = rng.choice(page.table.names)
+        properties[name], values[name] = _rows(rng, page.table, described)
+        required.append(name)
+    if len(asked) > 3 and rng.random() < 0.06:
+        properties, values, required = _nested(rng, properties, values, required)
+    schema = {"type": "object", "properties": properties, "required": required}
+    tool = f"{rng.choice(_TOOL_VERBS)}_{rng.choice([*_TOOL_NOUNS, page.title.replace(' ', '_')])}"
+    tool = rng.choice(["save_record", tool, tool])
+    verb, _, noun = tool.partition("_")
+    noun = noun.replace("_", " ")
+    description = rng.choice(["{} the {}", "{} the {}.", "{} one {}", "{} a {}"])
+    instruction = rng.choice(_INSTRUCTIONS).format(title=page.title, tool=tool)
     return Example(
-        instruction=rng.choice(_INSTRUCTIONS),
-        document=document,
-        tool=rng.choice(_TOOLS),
-        tool_description=rng.choice(_TOOL_DESCRIPTIONS),
-        fields=tuple(fields),
+        title=page.title,
+        instruction=instruction,
+        document=page.text,
+        tool=tool,
+        tool_description=description.format(verb.capitalize(), noun),
+        schema=schema,
         values=values,
-        texts=found,
-        source=_path(rng, words, family.kind),
+        asked=tuple(asked),
+        source=path(words, page.title),
     )
 
 
-def _path(rng: random.Random, words: Words, kind: str) -> str:
+def _chosen(rng: random.Random, page: Draft) -> Sequence[Entry]:
+    """The entries that the record asks for, in the schema's order."""
+    entries = [*page.entries]
+    if page.title == "receipt" and rng.random() < 0.6:
+        wanted = {"company", "date", "total", "address"}
+        entries = [entry for entry in entries if set(entry.names) & wanted]
+        rng.shuffle(entries)
+        return entries
+    return rng.sample(entries, min(len(entries), rng.randint(1, rng.choice([4, 6, 9]))))
+
+
+def _field(rng: random.Random, entry: Entry, described: bool) -> tuple[dict[str, Any], Any]:
+    """One field's schema and its value."""
+    schema: dict[str, Any] = {"type": "string"}
+    value: Any = entry.value
+    if entry.kind in NUMBERS and rng.random() < 0.65:
+        schema["type"] = NUMBERS[entry.kind]
+        value = Decimal(entry.value.replace(",", "").rstrip("%"))
+    elif entry.kind == "flag" and rng.random() < 0.7:
+        schema["type"], value = "boolean", entry.value in _YES
+    elif entry.choices and rng.random() < 0.7:
+        schema["enum"] = list(entry.choices)
+    if rng.random() < 0.1:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    if described:
+        schema["description"] = rng.choice(entry.descriptions)
+    return schema, value
+
+
+def _absent(
+    words: Words,
+    page: Draft,
+    properties: dict[str, Any],
+    values: dict[str, Any],
+    required: list[str],
+    style: Any,
+) -> None:
+    """Ask for one or two things that the document does not say: null, or left out."""
+    rng = words.rng
+    present = {name for entry in page.entries for name in entry.names}
+    for _ in range(rng.choice([1, 1, 2])):
+        known = ["due", "email", "customer", "tracking", "carrier", "priority", "phone", "currency"]
+        drawn = [role_entry(words, rng.choice(known)), *qualified_entries(words, 1)]
+        entry = rng.choice(drawn)
+        name = style(entry.names[0])
+        if present & set(entry.names) or name in properties:
+            continue
+        schema, _ = _field(rng, entry, described=True)
+        optional = rng.random() < 0.35
+        if not optional and not isinstance(schema["type"], list):
+            schema["type"] = [schema["type"], "null"]
+            if "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
+        properties[name] = schema
+        if optional:
+            continue
+        values[name] = None
+        required.append(name)
+
+
+def _rows(rng: random.Random, table: Table, described: bool) -> tuple[dict[str, Any], Any]:
+    """A list of the table's lines, or of one of its columns."""
+    columns = table.rows[0]
+    if rng.random() < 0.25:
+        schema: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+        rows: list[Any] = [row[0].value for row in table.rows]
+    else:
+        kept = sorted(rng.sample(range(len(columns)), rng.randint(2, len(columns))))
+        names = [rng.choice(columns[index].names) for index in kept]
+        if len(set(names)) < len(names):
+            names = [columns[index].names[0] for index in kept]
+        fields = [_field(rng, columns[index], described)[0] for index in kept]
+        for field in fields:
+            field.pop("enum", None)
+            field["type"] = field["type"][0] if isinstance(field["type"], list) else field["type"]
+        schema = {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": dict(zip(names, fields, strict=True)),
+                "required": names,
+            },
+        }
+        rows = [
+            {
+                name: _as(field["type"], row[index].value)
+                for name, field, index in zip(names, fields, kept, strict=True)
+            }
+            for row in table.rows
+        ]
+    return {**schema, "description": table.description} if described else schema, rows
+
+
+def _as(kind: str, text: str) -> Any:
+    return Decimal(text.replace(",", "")) if kind in ("number", "integer") else text
+
+
+def _nested(
+    rng: random.Random, properties: dict[str, Any], values: dict[str, Any], required: list[str]
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Put two or three of the fields into an object of their own."""
+    inner = rng.sample([name for name in required if name in values], rng.randint(2, 3))
+    group = rng.choice(["details", "header", "data", "summary", "info", "meta"])
+    if group in properties:
+        return properties, values, required
+    schema = {"type": "object", "properties": {name: properties[name] for name in inner}}
+    outer = {name: schema for name, schema in properties.items() if name not in inner}
+    outer[group] = {**schema, "required": inner}
+    kept = {name: value for name, value in values.items() if name not in inner}
+    kept[group] = {name: values[name] for name in inner}
+    return outer, kept, [*(name for name in required if name not in inner), group]
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def path(words: Words, title: str) -> str:
+    """Where such a document may lie."""
+    rng = words.rng
     folder = rng.choice(["inbox", "inbox", "in", "receipts", "docs", "mail", "inbox/new"])
-    stem = rng.choice([kind, "scan", "receipt", words.word(2), words.word(2).lower()])
+    folder = rng.choice([folder, folder, words.word(2).lower()])
+    stem = rng.choice(
+        [title.replace(" ", "_"), "scan", "receipt", words.word(2), words.word(2).lower()]
+    )
     number = rng.choice([f"{rng.randrange(1000):03}", str(rng.randrange(100000)), "07"])
     between = rng.choice(["-", "_", ""])
     name = rng.choice([f"{stem}{between}{number}", f"{number}-{stem}", stem])
     return f"{folder}/{name}.{rng.choice(['txt', 'txt', 'txt', 'md'])}"
-
-
-def _text(words: Words, rng: random.Random, role: str) -> str:
-    """The value of an entry."""
-    enum = ROLES[role].enum
-    if enum:
-        return rng.choice(enum)
-    draw = {
-        "company": words.company,
-        "date": words.date,
-        "due": words.date,
-        "total": lambda: words.amount(4.5),
-        "subtotal": words.amount,
-        "tax": lambda: words.amount(3.0),
-        "address": words.street,
-        "number": words.code,
-        "customer": words.person,
-        "email": words.email,
-        "phone": words.phone,
-        "item": lambda: words.words(1, 3),
-        "quantity": lambda: str(rng.randint(1, rng.choice([9, 99, 999]))),
-        "subject": lambda: words.words(2, 4),
-        "tracking": words.code,
-        "carrier": words.company,
-        "time": words.time,
-        "city": words.word,
-    }
-    return draw[role]()
-
-
-def _message(rng: random.Random, family: _Family, texts: dict[str, str]) -> list[str]:
-    """A short note in sentences."""
-    lines = [rng.choice(family.titles)]
-    for role, text in texts.items():
-        shown = f"{rng.choice(['', 'EUR ', '$', 'RM '])}{text}" if role == "total" else text
-        lines.append(rng.choice(_SENTENCES[role]).format(shown))
-    lines.append(rng.choice(["Regards", "Thanks", "Best", ""]))
-    if rng.random() < 0.4:
-        return [" ".join(line for line in lines if line)]
-    return [line for line in lines if line]
-
-
-def _form(
-    rng: random.Random,
-    words: Words,
-    family: _Family,
-    roles: list[str],
-    texts: dict[str, str],
-    separator: str,
-) -> list[str]:
-    """Labelled entries; a headed family begins with its company and address, bare."""
-    title = rng.choice(family.titles)
-    lines = []
-    money = rng.choice(["", "", "RM ", "$", "EUR ", "USD ", "€"])
-    head = [role for role in ("company", "address") if family.headed and role in texts]
-    for role in head:
-        lines.append(texts[role])
-        if role == "company" and rng.random() < 0.3:
-            lines.append(f"({words.code()})")
-    if head and "phone" not in texts and rng.random() < 0.3:
-        lines.append(f"{rng.choice(['Tel', 'TEL', 'Fax'])}{separator}{words.phone()}")
-    if title:
-        lines.insert(rng.choice([0, len(lines)]) if head else 0, title)
-    if rng.random() < 0.4:
-        lines.append(rng.choice(_RULES))
-    ends = ("subtotal", "tax", "total")
-    body = [role for role in roles if role not in head and role not in ends]
-    for role in body:
-        lines.append(_entry(rng, role, texts[role], separator))
-    if family.items:
-        most = 16 if family.headed and rng.random() < 0.12 else 3
-        lines += [_item(rng, words) for _ in range(rng.randint(0, most))]
-    if rng.random() < 0.3:
-        lines.append(rng.choice(_RULES))
-    upper = rng.random() < 0.3
-    for role in ends:
-        if role in texts:
-            entry = _entry(rng, role, money + texts[role], separator)
-            label = entry[: entry.rindex(money + texts[role])]
-            lines.append((label.upper() if upper else label) + money + texts[role])
-        elif role != "total" and family.items and rng.random() < 0.2:
-            lines.append(_entry(rng, role, money + words.amount(), separator))
-    if family.headed and rng.random() < 0.45:
-        lines.append(f"{rng.choice(['CASH', 'Cash', 'VISA', 'Paid'])}{separator}{words.amount()}")
-        lines.append(
-            f"{rng.choice(['CHANGE', 'Change', 'Rounding'])}{separator}{words.amount(1.5)}"
-        )
-    if rng.random() < 0.3:
-        lines.append(rng.choice(_FOOTERS))
-    spaced = rng.random() < 0.15
-    return [line for line in lines if line or spaced]
-
-
-def _entry(rng: random.Random, role: str, text: str, separator: str) -> str:
-    label = rng.choice(ROLES[role].labels)
-    if role == "date" and rng.random() < 0.25:
-        return text
-    return f"{label}{separator}{text}"
-
-
-def _item(rng: random.Random, words: Words) -> str:
-    """An item line: a distractor for amounts and quantities."""
-    name, price = words.words(1, 2), words.amount(3.0)
-    count = rng.randint(1, 9)
-    forms = [f"{name} {price}", f"{count} x {name} {price}", f"{name}  {count}  {price}"]
-    return rng.choice([*forms, f"{count} {name} @ {price} {words.amount(3.0)}"])

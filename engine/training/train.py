@@ -1,13 +1,16 @@
 """Train the bundled model: `python -m gesso.engine.training.train --out runs/sketch`.
 
 Two stages on an endless stream of seeded synthetic turns. The first is next-token prediction on
-prompt and answer, which is where copying is learnt. The second is DiffusionGemma's own objective
+prompt and answer, which is where copying is learnt; a run that starts from another checkpoint's
+weights (`--start FOLDER`) skips it. The second is next-token prediction of the answers, which is
+what decides a verified answer, and in a share of its steps DiffusionGemma's own objective beside it
 (google-deepmind/gemma, `diffusion/hackable_diffusion_adapter`): one noise level `t ~ U(0, 1)` an
 example, every token of one canvas replaced by a uniform token with probability `t`, two passes of
-which the first conditions the second half of the time, mean cross-entropy over all positions, and
-the encoder's next-token loss beside it.
+which the first conditions the second half of the time, mean cross-entropy over all positions.
 
-A run writes `state.pt` every few minutes and continues from it; `log.jsonl` holds the losses.
+The budget is minutes of training, because that is what a CPU has; the learning rate is constant
+and falls in the last part of them. A run writes `state.pt` every few minutes and continues from
+it, also with a longer budget (`--minutes`); `log.jsonl` holds the losses.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,29 +28,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoint import SKETCH, save_weights
+from ..checkpoint import SKETCH, load_weights, locate, save_weights
 from ..config import ModelConfig, read_config, read_generation_config
 from ..model import DiffusionGemma
 from ..prompt import ChatTemplate
 from ..tokenizer import Tokenizer
-from .tasks import turn
-from .vocabulary import common_words, write_tokenizer
+from .tasks import rendered, turn
+from .vocabulary import common_words, extend_tokenizer, write_tokenizer
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a run depends on; kept beside its checkpoint."""
+    """Everything that a run depends on; kept beside its checkpoint.
+
+    Turns are at most `longest_first` tokens long in the beginning and `longest` after
+    `ramp_minutes`. Every `canvas_every`-th step of the second stage trains the denoiser too.
+    """
 
     seed: int = 7
-    warm_start_steps: int = 1500
-    canvas_steps: int = 1950
+    start: str = ""
+    minutes: float = 170.0
+    warm_start_minutes: float = 60.0
+    ramp_minutes: float = 40.0
+    longest_first: int = 600
+    longest: int = 1400
     tokens_per_batch: int = 6144
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
+    cool_down_share: float = 0.4
     warm_up_steps: int = 100
     prompt_weight: float = 0.2
     tail_weight: float = 0.2
-    next_token_weight: float = 0.3
+    next_token_weight: float = 1.0
+    canvas_every: int = 2
     self_conditioning_share: float = 0.5
 
 
@@ -85,14 +98,18 @@ SHAPE: dict[str, Any] = {
 CANVAS_LENGTH = 96
 
 
-def write_folder(folder: Path) -> None:
-    """Write configuration, template and tokenizer of a new checkpoint folder."""
+def write_folder(folder: Path, start: Path | None) -> None:
+    """Write configuration, template and tokenizer of a new checkpoint folder; with a checkpoint to
+    start from, its tokenizer is kept and more words put behind."""
     folder.mkdir(parents=True, exist_ok=True)
     template_file = folder / "chat_template.jinja"
     if not template_file.exists():
         template_file.write_text((SKETCH / "chat_template.jinja").read_text(encoding="utf-8"))
     template = ChatTemplate(template_file, bos_token="<bos>")
-    size = write_tokenizer(folder / "tokenizer.json", common_words(template))
+    if start:
+        size = extend_tokenizer(start / "tokenizer.json", folder / "tokenizer.json", template)
+    else:
+        size = write_tokenizer(folder / "tokenizer.json", common_words(template, set()))
     controls = {
         entry["content"]: entry["id"]
         for entry in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
@@ -164,21 +181,26 @@ class Batch:
 
 
 def batches(
-    rng: random.Random, template: ChatTemplate, tokenizer: Tokenizer, tokens_per_batch: int
+    rng: random.Random,
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    tokens_per_batch: int,
+    longest: Callable[[], int],
 ) -> Iterator[Batch]:
-    """An endless stream of batches of turns of like length."""
+    """An endless stream of batches of turns of like length, none above `longest` tokens."""
     while True:
         pool: list[tuple[list[int], int]] = []
-        for _ in range(384):
-            drawn = turn(rng, template, "train")
-            prompt, answer = tokenizer.encode(drawn.prompt), tokenizer.encode(drawn.answer)
-            pool.append((prompt + answer, len(prompt)))
+        limit = longest()
+        while len(pool) < 256:
+            prompt, answer = map(tokenizer.encode, rendered(turn(rng, "train"), template))
+            if len(prompt) + len(answer) <= limit:
+                pool.append((prompt + answer, len(prompt)))
         pool.sort(key=lambda entry: len(entry[0]))
         groups: list[list[tuple[list[int], int]]] = []
         while pool:
             group = [pool.pop()]
-            longest = len(group[0][0])
-            while pool and (len(group) + 1) * longest <= tokens_per_batch:
+            width = len(group[0][0])
+            while pool and (len(group) + 1) * width <= tokens_per_batch:
                 group.append(pool.pop())
             groups.append(group)
         rng.shuffle(groups)
@@ -263,12 +285,34 @@ def optimisers(model: DiffusionGemma, recipe: Recipe) -> list[torch.optim.Optimi
     ]
 
 
+def copy_weights(start: Path, model: DiffusionGemma, tokenizer: Tokenizer) -> None:
+    """Fill the model with a checkpoint of the same shape; a token that the checkpoint lacks begins
+    as the mean of its letters."""
+    config = read_config(start / "config.json")
+    generation = read_generation_config(start / "generation_config.json")
+    known = Tokenizer(
+        start / "tokenizer.json",
+        vocab_size=config.text_config.vocab_size,
+        ends=tuple(generation.eos_token_id),
+        pad=generation.pad_token_id,
+    )
+    weights = load_weights(start, config, torch.float32).state_dict()
+    rows = weights["embed_tokens.weight"]
+    more = [
+        rows[known.encode(tokenizer.decode([token]))].mean(0)
+        for token in range(len(rows), model.config.vocab_size)
+    ]
+    weights["embed_tokens.weight"] = torch.stack([*rows, *more])
+    model.load_state_dict(weights)
+
+
 def train(folder: Path, recipe: Recipe, threads: int) -> None:
     """Run both stages to their end, or go on from `state.pt`."""
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
+    start = locate(recipe.start) if recipe.start else None
     if not (folder / "config.json").exists():
-        write_folder(folder)
+        write_folder(folder, start)
     config: ModelConfig = read_config(folder / "config.json")
     generation = read_generation_config(folder / "generation_config.json")
     pad = generation.pad_token_id
@@ -285,6 +329,8 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
             torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
         if "embed_tokens" in name:
             torch.nn.init.normal_(parameter, std=0.05)
+    if start:
+        copy_weights(start, model, tokenizer)
     optims = optimisers(model, recipe)
     base = [optim.param_groups[0]["lr"] for optim in optims]
     state_file, log_file = folder / "state.pt", folder / "log.jsonl"
@@ -296,25 +342,36 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
             optim.load_state_dict(saved)
         step, examples, elapsed = state["step"], state["examples"], state["elapsed"]
         torch.manual_seed(recipe.seed + step)
+    budget = 60 * recipe.minutes
+    warm_start = 0.0 if start else 60 * recipe.warm_start_minutes
+
+    def longest() -> int:
+        ramp = min(1.0, elapsed / (60 * recipe.ramp_minutes))
+        return round(recipe.longest_first + ramp * (recipe.longest - recipe.longest_first))
+
     stream = batches(
-        random.Random(f"{recipe.seed}-{step}"), template, tokenizer, recipe.tokens_per_batch
+        random.Random(f"{recipe.seed}-{step}"),
+        template,
+        tokenizer,
+        recipe.tokens_per_batch,
+        longest,
     )
     _write_json(folder / "recipe.json", {**asdict(recipe), "parameters": _count(model)})
-    total = recipe.warm_start_steps + recipe.canvas_steps
     last_saved = last_logged = time.monotonic()
     sums: dict[str, float] = {}
-    while step < total:
+    tokens = 0
+    while elapsed < budget:
         began = time.monotonic()
         batch = next(stream)
-        warm_start = step < recipe.warm_start_steps
-        rate = _schedule(step, step / total, recipe.warm_up_steps)
+        rate = _schedule(step, elapsed / budget, recipe)
         for optim, lr in zip(optims, base, strict=True):
             optim.param_groups[0]["lr"] = lr * rate
         losses: dict[str, Tensor] = {}
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            if warm_start:
+            if elapsed < warm_start or step % recipe.canvas_every:
                 states = model.encode(batch.tokens, model.new_cache())
-                loss = next_token_loss(model, states, batch, recipe.prompt_weight)
+                prompt_weight = recipe.prompt_weight if elapsed < warm_start else 0.0
+                loss = next_token_loss(model, states, batch, prompt_weight)
                 losses["next_token"] = loss
             else:
                 denoising, answers = canvas_loss(model, batch, recipe, pad)
@@ -326,13 +383,16 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
             optim.step()
             optim.zero_grad(set_to_none=True)
         step, examples = step + 1, examples + batch.size
+        tokens += int(batch.lengths.sum())
         now = time.monotonic()
         elapsed += now - began
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
             sums[f"{name}_n"] = sums.get(f"{name}_n", 0.0) + 1
-        if now - last_logged > 20:
+        if now - last_logged > 30:
+            speed = round(tokens / (now - last_logged))
             line = {"step": step, "examples": examples, "seconds": round(elapsed, 1)}
+            line["tokens_per_second"] = speed
             means = {
                 name: round(sums[name] / sums[f"{name}_n"], 4)
                 for name in sums
@@ -340,16 +400,16 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
             }
             with log_file.open("a", encoding="utf-8") as log:
                 log.write(json.dumps({**line, **means}) + "\n")
-            sums, last_logged = {}, now
-        if now - last_saved > 150 or step == total:
+            sums, last_logged, tokens = {}, now, 0
+        if now - last_saved > 150 or elapsed >= budget:
             _save(folder, model, optims, step, examples, elapsed)
             last_saved = now
 
 
-def _schedule(step: int, progress: float, warm_up: int) -> float:
-    """Linear warm-up, then a cosine to a tenth."""
-    cosine = torch.cos(torch.tensor(min(progress, 1.0) * torch.pi)).item()
-    return min(1.0, (step + 1) / warm_up) * (0.55 + 0.45 * cosine)
+def _schedule(step: int, progress: float, recipe: Recipe) -> float:
+    """Linear warm-up, a plateau, and a linear fall to a twentieth in the last part."""
+    left = (1.0 - min(progress, 1.0)) / recipe.cool_down_share
+    return min(1.0, (step + 1) / recipe.warm_up_steps) * min(1.0, max(0.05, left))
 
 
 def _save(

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 import torch
-from gesso.engine import Engine, Message, Request, json_schema, load_engine
+from gesso.engine import Engine, Message, Request, ToolDeclaration, json_schema, load_engine
 from gesso.engine.checkpoint import SKETCH
-from gesso.engine.training.documents import example
-from gesso.engine.training.evaluate import heldout_cases, measure
-from gesso.engine.training.tasks import schema_of
+from gesso.engine.training.evaluate import Case, measure
+
+INSTRUCTION = Message("system", "Read the file, then save its record.")
+RECEIPT = Message(
+    "user",
+    "HOLLIS BAKERY\n12 Mill Lane\nNorwich NR2 4PA\n\nDate: 14/03/2026\n\n"
+    "2 x Sourdough loaf      8.40\n1 x Cinnamon bun        2.90\n\nTOTAL                  11.30",
+)
+SAVE = ToolDeclaration(
+    "save_record",
+    "Save the record.",
+    {
+        "type": "object",
+        "properties": {
+            "company": {"type": "string", "description": "Company"},
+            "date": {"type": "string", "description": "Date"},
+            "total": {"type": "number", "description": "Total"},
+        },
+        "required": ["company", "date", "total"],
+    },
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +56,22 @@ def test_the_reference_loads_it_and_agrees(sketch: Engine) -> None:
         assert (sketch.model.denoise(canvas, cache) - expected).abs().max() < 1e-3
 
 
-def test_it_files_held_out_documents(sketch: Engine) -> None:
-    score = measure(sketch, heldout_cases(16), lambda a, b: a == b, constrained=True)
-    assert score.valid == 16
-    assert score.fields > 0.75  # `make eval` measures it on 200
+def test_it_files_a_short_receipt(sketch: Engine) -> None:
+    case = Case(
+        Request([INSTRUCTION, RECEIPT], [SAVE], "save_record", seed=1, max_tokens=192),
+        ("save_record",),
+        {"company": "HOLLIS BAKERY", "date": "14/03/2026", "total": 11.3},
+        ("company", "date", "total"),
+    )
+    score = measure(sketch, [case], lambda found, expected: found == expected)
+    assert (score.right_tool, score.exact_records) == (1, 1)
 
 
 def test_it_fills_a_schema(sketch: Engine) -> None:
-    source = example(random.Random(4), "train")
     request = Request(
-        [Message("system", source.instruction), Message("user", source.document)],
-        constraint=json_schema(schema_of(source)),
+        [INSTRUCTION, RECEIPT],
+        constraint=json_schema(SAVE.parameters),
         seed=1,
+        max_tokens=192,
     )
-    assert sketch.generate(request).value.keys() == source.values.keys()
+    assert sketch.generate(request).value.keys() == {"company", "date", "total"}
