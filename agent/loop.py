@@ -203,6 +203,7 @@ class _Run:
         self.loop, self.journal, self.run, self.part, self.job = loop, journal, run, part, job
         self.stored: list[StoredMessage] = []
         self.entries: list[LedgerEntry] = []
+        self.left_over = part > 0  # what is pending was left by an earlier part
         self.seconds = 0.0  # of the tool calls
         self.succeeded: set[str] = set()
         self.source = job.document
@@ -213,6 +214,7 @@ class _Run:
         while True:
             for number, call in self._pending():
                 self._call(call, f"{self.run}/{self._turn - 1}/{number}")
+            self.left_over = False
             self._look_at_the_budget()
             self._compact()
             if not self._generate():
@@ -325,7 +327,8 @@ class _Run:
 
     def _call(self, call: ToolCall, key: str) -> None:
         name = call_text(call.name, call.arguments)
-        if name in self.succeeded:
+        # One that an earlier part left may have succeeded there; or the person wants it repeated.
+        if name in self.succeeded and not self.left_over:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
         tainted = self.job.outside or any(message.role == "tool" for message in self.stored)
         asked = Asked(call, key, self.part, self.run, self.job.agent, self.source, tainted)
