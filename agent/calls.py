@@ -3,8 +3,8 @@
 A call is a durable step, and a step that was cut short runs again, in the same part of the run or
 in a later one. What the log says of the first try keeps the second from doing harm: a call that has
 finished or failed is not made again, and one that had begun is made again only if its tool says
-that this is safe; else the person is asked. What the person approved is made as it was shown, unless
-the agent's permissions deny it by now.
+that this is safe; else the person is asked. What the person approved is made as it was shown,
+unless the agent's permissions deny it by now.
 """
 
 from __future__ import annotations

@@ -109,14 +109,14 @@ class Loop:
             tries = f"{job.failures + 1} of {retry.times}"
             end = Ended("retrying", f"{end.reason}; tries again in {wait:g} s ({tries})")
 
-        def write() -> None:
+        def write() -> RunState:
             now = datetime.now(UTC)
             due = None if wait is None else now + timedelta(seconds=wait)
-            self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
+            return self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
-        journal.step("store", write, retry=StoreLockedError)
-        log.info("%s%s", end.state, f": {end.reason}" if end.reason else "")
-        return end.state
+        state = journal.step("store", write, retry=StoreLockedError)
+        log.info("%s%s", state, f": {end.reason}" if end.reason else "")
+        return state
 
     # the steps
 
