@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dbos import (
     DBOS,
@@ -40,6 +40,10 @@ TIDIED = 500  # works at once: it is one transaction
 LOCK_SECONDS = 30
 
 Body = Callable[["Journal", dict[str, Any]], Any]
+
+
+Fate = Literal["unknown", "under way", "done", "broken"]
+"""`broken` is also a work of another version, which is never continued."""
 
 
 class Interrupted(BaseException):
@@ -108,6 +112,16 @@ class Journal:
             DBOS.retrieve_workflow(name).get_result(polling_interval_sec=POLL_SECONDS)
         except Exception as problem:
             raise RunError(f"run {name}: {problem}") from problem
+
+    def fate(self, name: str) -> Fate:
+        """What has become of a work."""
+        found = DBOS.get_workflow_status(name)
+        if found is None:
+            return "unknown"
+        if found.status == "SUCCESS":
+            return "done"
+        lost = found.status not in ("ENQUEUED", "DELAYED", "PENDING")
+        return "broken" if lost or found.app_version not in (None, VERSION) else "under way"
 
     def tidy(self, before: datetime) -> int:
         """Forget the works that were done by then, and how far they had come; their number."""
