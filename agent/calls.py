@@ -140,6 +140,7 @@ class Calls:
                 asked.source,
                 secrets,
                 frozenset(self._listeners(asked.agent.name)),
+                asked.tainted,
             )
             with tool_span(call.tool.name, asked.key):
                 result = call.tool.call(call.arguments, context)

@@ -33,7 +33,7 @@ from ..engine import (
     ToolDeclaration,
     Usage,
 )
-from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
+from ..memory import Block, LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
 from ..tools import Tool
 from ..tools.permissions import call_text
 from .agent import Agent
@@ -54,7 +54,8 @@ class Job(BaseModel):
     """What a run is given: its agent as it was then, the system text, the model, the message, the
     document.
 
-    `outside`: the message is not the person's own words (a webhook's body, another agent's).
+    `outside`: the message is not the person's own words (a file's name, a webhook's body, another
+    agent's).
     `failures` counts the times that it was tried again.
     """
 
@@ -120,7 +121,7 @@ class Loop:
 
     # the steps
 
-    def begin(self, run: str, first: Sequence[StoredMessage]) -> dict[str, Any]:
+    def begin(self, run: str, job: Job, first: Sequence[StoredMessage]) -> dict[str, Any]:
         """Mark the run as under way; what the store knows of it."""
         self._store.start_run(run, at=datetime.now(UTC))
         self._store.add_messages(run, first)
@@ -134,6 +135,7 @@ class Loop:
             "seconds": sum(event.seconds or 0.0 for event in events),
             "succeeded": sorted({event.text for event in events if event.kind == "finished"}),
             "wanted": self._store.wanted(run),
+            "outside": _from_outside(self._store.memory.blocks.of(job.agent.name)),
         }
 
     def generate(
@@ -156,7 +158,7 @@ class Loop:
             seed=seed,
             max_tokens=tokens_left,
         )
-        return self._generated(job.model, request)
+        return self._generated(job.model, request) | {"outside": _from_outside(blocks)}
 
     def summarise(
         self, job: Job, stored: Sequence[StoredMessage], kept: int, seed: int
@@ -203,6 +205,7 @@ class _Run:
         self.loop, self.journal, self.run, self.part, self.job = loop, journal, run, part, job
         self.stored: list[StoredMessage] = []
         self.entries: list[LedgerEntry] = []
+        self.outside = job.outside  # and whether a block was shown that may come from there
         self.left_over = part > 0  # what is pending was left by an earlier part
         self.seconds = 0.0  # of the tool calls
         self.succeeded: set[str] = set()
@@ -223,8 +226,13 @@ class _Run:
     def _begin(self) -> None:
         opening = (Message("system", self.job.instructions), Message("user", self.job.input))
         known = self._step(
-            "store", self.loop.begin, self.run, [_stored(n, m) for n, m in enumerate(opening)]
+            "store",
+            self.loop.begin,
+            self.run,
+            self.job,
+            [_stored(n, m) for n, m in enumerate(opening)],
         )
+        self.outside |= known["outside"]
         self.stored = [StoredMessage(**message) for message in known["messages"]]
         for row in known["entries"]:
             self.entries.append(
@@ -295,6 +303,7 @@ class _Run:
         )
         if "spent" in written:
             raise Ended("stopped", written["spent"])
+        self.outside |= written["outside"]
         passing = written.get("passing", False)
         if "usage" not in written:
             raise Ended("failed", written["error"], passing=passing)
@@ -330,7 +339,7 @@ class _Run:
         # One that an earlier part left may have succeeded there; or the person wants it repeated.
         if name in self.succeeded and not self.left_over:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
-        tainted = self.job.outside or any(message.role == "tool" for message in self.stored)
+        tainted = self.outside or any(message.role == "tool" for message in self.stored)
         asked = Asked(call, key, self.part, self.run, self.job.agent, self.source, tainted)
         answer = Answer(**self._step(f"tool {call.name}", self.loop.call, asked))
         self.seconds += answer.seconds
@@ -388,6 +397,10 @@ def seed_of(run: str, turn: int, part: int = 0) -> int:
 def _stored(position: int, message: Message) -> StoredMessage:
     calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in message.tool_calls]
     return StoredMessage(position, message.role, message.content, calls, message.name)
+
+
+def _from_outside(blocks: Sequence[Block]) -> bool:
+    return any(block.outside for block in blocks)
 
 
 def _failed(message: StoredMessage) -> bool:

@@ -233,7 +233,7 @@ class Runtime:
     ) -> str:
         """Queue a run, and name it. The same key of the same agent is one run for ever.
 
-        `outside`: the message holds what neither the person nor an agent wrote.
+        `outside`: the message holds what the person did not write.
         """
         digest = hashlib.sha256(f"{agent}\0{key}".encode()).hexdigest()
         run = f"{agent}-{digest[:12]}"
@@ -258,6 +258,7 @@ class Runtime:
             key=f"{name}\0{content}" if changed else name,
             trigger=f"file {name}",
             document=name,
+            outside=True,  # the name is whoever's who put the file there
         )
 
     def wait(self, run: str) -> Run:
