@@ -136,6 +136,8 @@ class _FolderWatch:
                     self._runtime.enqueue_document(agent, path, changed=trigger.changed)
                 except (OSError, AgentError, StoreError) as error:
                     log.error("%s: %s: not queued: %s", agent, path.name, error)
+                except Exception:  # one file is no reason to watch for no other
+                    log.exception("%s: %s: not queued", agent, path.name)
         except Exception:
             log.exception("%s: no longer watching %s", agent, trigger.folder)
 
