@@ -147,3 +147,17 @@ def test_a_file_that_cannot_be_queued_keeps_no_other_from_it(
             wait_until(lambda: len(runtime.store.runs()) == 1)
             (project / "inbox" / "c.txt").write_text("C")
             wait_until(lambda: len(runtime.store.runs()) == 2)
+
+
+def test_a_folder_that_was_gone_is_watched_again(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent(FRONT)
+    with Runtime(project, engine=engine(says("ok"))) as runtime:
+        runtime.load()
+        (project / "inbox").rmdir()
+        with watching(runtime):
+            time.sleep(0.2)
+            (project / "inbox").mkdir()
+            (project / "inbox" / "a.txt").write_text("A")
+            wait_until(lambda: len(runtime.store.runs()) == 1)
