@@ -31,8 +31,9 @@ from ..memory import use_wal
 from .errors import RunError
 from .slot import Slot
 
-# Raise it when the order of the loop's steps changes: a work is only continued by its own version.
-VERSION = "2"
+# Raise it when the loop's steps, or what they give back, change: a work is only continued by its
+# own version.
+VERSION = "3"
 QUEUE = "runs"
 POLL_SECONDS = 0.2
 RETRIES = 8

@@ -126,12 +126,11 @@ class Loop:
         self._store.start_run(run, at=datetime.now(UTC))
         self._store.add_messages(run, first)
         events = self._store.audit.events(run=run)
+        entries = self._store.entries(run=run)
         return {
             "messages": [asdict(message) for message in self._store.messages(run)],
-            "entries": [
-                asdict(entry) | {"at": entry.at.timestamp()}
-                for entry in self._store.entries(run=run)
-            ],
+            "entries": [asdict(entry) | {"at": entry.at.timestamp()} for entry in entries],
+            "context_length": self._context_length(job.model) if entries else None,
             "seconds": sum(event.seconds or 0.0 for event in events),
             "succeeded": sorted({event.text for event in events if event.kind == "finished"}),
             "wanted": self._store.wanted(run),
@@ -188,6 +187,12 @@ class Loop:
             return {"error": f"{type(error).__name__}: {error}", "passing": True}
         return {**_written(result), **_metered(engine, result.usage)}
 
+    def _context_length(self, model: str) -> int | None:
+        try:
+            return self._engine(model).context_length
+        except EngineError:
+            return None  # the turn that needs the model says so
+
     def call(self, asked: Asked) -> dict[str, Any]:
         """One tool call."""
         return self._calls.make(asked).json()
@@ -238,6 +243,7 @@ class _Run:
             self.entries.append(
                 LedgerEntry(**(row | {"at": datetime.fromtimestamp(row["at"], UTC)}))
             )
+        self.context_length = known["context_length"]
         self.seconds = known["seconds"]
         self.succeeded = set(known["succeeded"])
         for message in self.stored:
@@ -287,6 +293,7 @@ class _Run:
         summary = StoredMessage(len(self.stored), "summary", written["text"], name=str(kept))
         self._keep([summary], self._entry(written, f"{self.run}/{self._turn}/summary"))
         log.info("%d messages summarised", kept - 2)
+        self._look_at_the_budget()  # the summary may have been the last that it allows
 
     def _generate(self) -> bool:
         """Write a turn; whether it makes calls."""
