@@ -1,36 +1,18 @@
 """A call whose step runs again, in the same part of the run or in a later one."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gesso.agent import Runtime
-from gesso.engine import Engine
-from gesso.memory import Run, StoreError
+from gesso.memory import StoreError
 from gesso.memory.audit import Audit
 from gesso.tools import Tool, ToolError, tool
 from scripted import calls, engine, says
+from waiting import go_on, told, up
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-
-
-@contextmanager
-def up(project: Path, scripted: Engine, *tools: Tool) -> Iterator[Runtime]:
-    with Runtime(project, engine=scripted, tools=tools) as runtime:
-        runtime.load()
-        yield runtime
-
-
-def go_on(runtime: Runtime, run: Run) -> Run:
-    runtime.deliver()
-    return runtime.wait(run.id)
-
-
-def told(runtime: Runtime, run: Run) -> list[str]:
-    return [m.content for m in runtime.store.messages(run.id) if m.role == "tool"]
 
 
 @pytest.fixture

@@ -114,5 +114,17 @@ def test_an_agent_is_told(project: Path, gesso: Command) -> None:
     assert "unknown agent clark; known are clerk" in gesso("tell", "clark", "Good morning")[2]
 
 
+def test_an_agent_is_told_though_the_file_of_another_is_broken(
+    project: Path, gesso: Command
+) -> None:
+    (project / "agents" / "other.md").write_text("---\nname: other\ntoolz: []\n---\nGo.")
+    assert gesso("tell", "clerk", "hello")[:2] == (0, "told clerk\n")
+    code, _, error = gesso("tell", "other", "hello")
+    assert code == 2
+    assert "unknown agent other; known are clerk; and " in error
+    assert "other.md:3: toolz: unknown field" in error
+    assert gesso("tell", "clerk", " ")[0] == 2
+
+
 def test_where_nothing_has_run_the_commands_say_so(gesso: Command) -> None:
     assert "nothing has run here yet" in gesso("inbox")[2]
