@@ -49,6 +49,9 @@ log = logging.getLogger("gesso")
 FAILURES = 5
 """Calls that fail in a row before the run is ended: it gets nowhere."""
 
+LOGGED = 300
+"""Characters of a message or a call that the log shows; the store has the whole."""
+
 
 class Job(BaseModel):
     """What a run is given: its agent as it was then, the system text, the model, the message, the
@@ -94,7 +97,7 @@ class Loop:
     def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
         """Take a part of the job to its end; what breaks on the way is the run's state and
         reason."""
-        log.info("%s: %s", "goes on" if part else "started", job.input)
+        log.info("%s: %s", "goes on" if part else "started", _beginning(job.input))
         try:
             _Run(self, journal, run, part, job).turns()
             end = Ended("done")
@@ -116,7 +119,7 @@ class Loop:
             return self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
         state = journal.step("store", write, retry=StoreLockedError)
-        log.info("%s%s", state, f": {end.reason}" if end.reason else "")
+        log.info("%s%s", state, f": {_beginning(end.reason)}" if end.reason else "")
         return state
 
     # the steps
@@ -354,7 +357,7 @@ class _Run:
             raise Ended("failed", answer.fatal, passing=True)
         if answer.waits is not None:
             raise Ended("waiting", answer.waits)
-        log.info("%s: %s", name, "ok" if answer.ok else answer.content)
+        log.info("%s: %s", _beginning(name), "ok" if answer.ok else _beginning(answer.content))
         if answer.ok:
             self.succeeded.add(name)
             self._note_source(call.name, call.arguments)
@@ -408,6 +411,10 @@ def _stored(position: int, message: Message) -> StoredMessage:
 
 def _from_outside(blocks: Sequence[Block]) -> bool:
     return any(block.outside for block in blocks)
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LOGGED else f"{text[:LOGGED]}… ({len(text):,} characters)"
 
 
 def _failed(message: StoredMessage) -> bool:
