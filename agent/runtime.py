@@ -316,7 +316,7 @@ class Runtime:
         up nothing else, and is tried again at the next delivery."""
         now = datetime.now(UTC)
         for letter in self.store.mail.due(now):
-            self._attempt(f"a message to {letter.agent} is held", self._begin, letter)
+            self._attempt(f"message {letter.key} to {letter.agent} is held", self._begin, letter)
         for run in self.store.ready_runs(now):
             self._attempt(f"{run.id} does not go on", self._go_on, run)
 

@@ -39,6 +39,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     console.print(table)
 
 
+def shortened(text: str | None, length: int = 120) -> str:
+    """The beginning of a text, for a table."""
+    text = text or ""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def print_lines(text: str, indent: str = "") -> None:
     """What an agent or a tool wrote. Each of its lines is indented, the first one where `indent`
     says so; it cannot draw over what stands around it, nor pass for it."""

@@ -26,7 +26,7 @@ def runs(
 ) -> None:
     """The runs, the newest last."""
     from ...memory import RunState
-    from .output import print_json, print_table
+    from .output import print_json, print_table, shortened
 
     if state is not None and state not in get_args(RunState):
         raise typer.BadParameter(f"{state}: no such state; {', '.join(get_args(RunState))}")
@@ -44,7 +44,7 @@ def runs(
                 run.trigger,
                 f"{run.queued.astimezone():%d %b %H:%M:%S}",
                 run.state,
-                run.reason,
+                shortened(run.reason),
             )
             for run in found
         ],

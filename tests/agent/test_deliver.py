@@ -42,7 +42,7 @@ def test_a_message_that_cannot_be_taken_up_holds_up_no_other(
         assert [run.agent for run in runtime.store.runs()] == ["clerk"]
         held = [r for r in caplog.records if r.levelno == logging.ERROR]
         assert len(held) == 1, "it is told once"
-        assert held[0].getMessage().startswith("a message to second is held: ")
+        assert held[0].getMessage().startswith("message 1 to second is held: ")
         file.write_text(text)
         runtime.deliver()
         assert {run.agent for run in runtime.store.runs()} == {"clerk", "second"}
