@@ -1,38 +1,18 @@
 """Runs that wait: for approval, for an answer, for the person to resume them, for another try."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gesso.agent import Runtime
-from gesso.engine import Engine, EngineError, Request, Result
-from gesso.memory import Letter, Run, Verdict
+from gesso.engine import EngineError, Request, Result
+from gesso.memory import Letter, Verdict
 from gesso.tools import Context, Tool, tool
 from scripted import calls, engine, requests, says
+from waiting import go_on, told, up
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-
-
-@contextmanager
-def up(project: Path, scripted: Engine, *tools: Tool) -> Iterator[Runtime]:
-    with Runtime(project, engine=scripted, tools=tools) as runtime:
-        runtime.load()
-        yield runtime
-
-
-def go_on(runtime: Runtime, run: Run) -> Run:
-    """Deliver, and wait for the run's next part."""
-    runtime.deliver()
-    after = runtime.store.run(run.id)
-    assert after is not None
-    return runtime.wait(run.id)
-
-
-def told(runtime: Runtime, run: Run) -> list[str]:
-    return [m.content for m in runtime.store.messages(run.id) if m.role == "tool"]
 
 
 @pytest.fixture
