@@ -109,8 +109,10 @@ class Tool:
             if inspect.iscoroutine(result):
                 result = _wait_for(result)
             result = blank(to_jsonable_python(result))
-        except (StoreError, PersonNeeded):
+        except StoreError:
             raise
+        except PersonNeeded as needed:
+            raise PersonNeeded(blank(needed.question)) from None
         except ToolError as error:
             if blank(str(error)) == str(error):
                 raise

@@ -139,4 +139,5 @@ def _want(run: str, wanted: Wanted, project: Path) -> None:
     if found.wanted is None:
         print(f"{found.id} is {found.state}")
     else:
-        print(f"{found.id} is to {found.wanted} at its next step")
+        what = "paused" if found.wanted == "pause" else "cancelled"
+        print(f"{found.id} is {what} at its next step")

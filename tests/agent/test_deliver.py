@@ -27,6 +27,12 @@ def skill(project: Path) -> Path:
     return file
 
 
+def state(runtime: Runtime, run: str) -> str:
+    known = runtime.store.run(run)
+    assert known is not None
+    return known.state
+
+
 def test_a_message_that_cannot_be_taken_up_holds_up_no_other(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -77,15 +83,15 @@ def test_a_delivery_that_is_repeated_while_a_later_part_is_queued_starts_nothing
     with Runtime(project, engine=scripted) as runtime:
         run = deliver(runtime)
         assert runtime.wait(run).state == "waiting"
-        runtime._journal.tidy(datetime.now(UTC))  # type: ignore[reportPrivateUsage]
+        runtime._journal.tidy(datetime.now(UTC))
     with Runtime(project, engine=scripted, listen=False) as runtime:
         runtime.store.inbox.decide(1, "approved", note="yes", at=NOW)
         runtime.deliver()
         assert deliver(runtime) == run
     with Runtime(project, engine=scripted) as runtime:
         assert runtime.wait(run).state == "done"
-        runtime._journal.wait(f"{run}+1")  # type: ignore[reportPrivateUsage]
-        assert runtime._journal.fate(run) == "unknown"  # type: ignore[reportPrivateUsage]
+        runtime._journal.wait(f"{run}+1")
+        assert runtime._journal.fate(run) == "unknown"
         assert len(runtime.store.messages(run)) == 5
 
 
@@ -112,12 +118,12 @@ def test_a_run_that_was_given_up_is_failed_and_can_be_resumed(
 
         monkeypatch.setattr(runtime.store, "end_run", full)
         run = runtime.enqueue("clerk", "hello", key="k", trigger="test")
-        wait_until(lambda: runtime._journal.fate(run) == "broken")  # type: ignore[reportPrivateUsage]
+        wait_until(lambda: runtime._journal.fate(run) == "broken")
         monkeypatch.setattr(runtime.store, "end_run", end_run)
         with watching(runtime):
-            wait_until(lambda: runtime.store.run(run).state == "failed")  # type: ignore[union-attr]
+            wait_until(lambda: state(runtime, run) == "failed")
             assert runtime.store.resume(run)
-            wait_until(lambda: runtime.store.run(run).state == "done")  # type: ignore[union-attr]
+            wait_until(lambda: state(runtime, run) == "done")
 
 
 def test_a_run_that_goes_on_at_once_knows_the_other_agents(

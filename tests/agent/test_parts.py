@@ -9,6 +9,7 @@ import pytest
 from gesso.engine import EngineError, Request, Result
 from gesso.memory import Letter, Verdict
 from gesso.tools import Context, Tool, tool
+from gesso.tools.tool import PersonNeeded
 from scripted import calls, engine, requests, says
 from waiting import go_on, told, up
 
@@ -308,9 +309,15 @@ def test_a_secret_is_in_no_row_of_the_store(
         """Reveal."""
         return "the key is " + context.secrets["API_KEY"]
 
+    @tool
+    def check(context: Context) -> str:
+        """Check."""
+        raise PersonNeeded(f"Is {context.secrets['API_KEY']} right?")
+
     monkeypatch.setenv("API_KEY", "s3cr3t-s3cr3t")
-    write_agent("name: clerk\ntools: [reveal]\nsecrets: [API_KEY]")
-    with up(project, engine(calls(("reveal", {})), says("ok")), reveal) as runtime:
-        assert runtime.run("clerk", "hello").state == "done"
+    write_agent("name: clerk\ntools: [reveal, check]\nsecrets: [API_KEY]")
+    scripted = engine(calls(("reveal", {})), calls(("check", {})))
+    with up(project, scripted, reveal, check) as runtime:
+        assert runtime.run("clerk", "hello").state == "waiting"
     for file in (project / ".gesso").glob("*.db*"):
         assert b"s3cr3t-s3cr3t" not in file.read_bytes()
