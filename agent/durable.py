@@ -36,6 +36,7 @@ from .slot import Slot
 VERSION = "3"
 QUEUE = "runs"
 POLL_SECONDS = 0.2
+WAIT_SECONDS = 0.02  # somebody looks on
 RETRIES = 8
 TIDIED = 500  # works at once: it is one transaction
 LOCK_SECONDS = 30
@@ -110,7 +111,7 @@ class Journal:
     def wait(self, name: str) -> None:
         """Return when the work is done."""
         try:
-            DBOS.retrieve_workflow(name).get_result(polling_interval_sec=POLL_SECONDS)
+            DBOS.retrieve_workflow(name).get_result(polling_interval_sec=WAIT_SECONDS)
         except Exception as problem:
             raise RunError(f"run {name}: {problem}") from problem
 
