@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,7 +92,11 @@ class Loop:
         self._engine = engine
         self._store = store
         self._calls = calls
-        self._generating = threading.Lock()  # one canvas at a time
+        # One canvas at a time, all on one thread: what a generation frees is of use to the next.
+        self._generating = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    def close(self) -> None:
+        self._generating.shutdown()
 
     def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
         """Take a part of the job to its end; what breaks on the way is the run's state and
@@ -175,14 +179,13 @@ class Loop:
     def _generated(self, model: str, request: Request) -> dict[str, Any]:
         try:
             engine = self._engine(model)
-            with self._generating:
-                try:
-                    with generation_span(engine.name, request) as span:
-                        result = engine.generate(request)
-                        record_result(span, result)
-                except AnswerError as error:
-                    metered = _metered(engine, error.usage)
-                    return {"error": str(error), "passing": True, **metered}
+            try:
+                with generation_span(engine.name, request) as span:
+                    result = self._generating.submit(engine.generate, request).result()
+                    record_result(span, result)
+            except AnswerError as error:
+                metered = _metered(engine, error.usage)
+                return {"error": str(error), "passing": True, **metered}
         except EngineError as error:
             return {"error": str(error)}
         except Exception as error:
