@@ -33,6 +33,7 @@ from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..tools import Host, Rules, Sandbox, SecretName
+from ..tools.people import PERSON
 from .budget import Budget
 from .frontmatter import FrontMatter, read
 from .skill import SkillName
@@ -135,7 +136,9 @@ class Agent(_Part):
         return agent
 
     def _check(self, front: FrontMatter) -> None:
-        """What holds between fields."""
+        """What holds between fields, and for the name."""
+        if self.name == PERSON:
+            raise front.error(("name",), f"{PERSON} is who the agents work for; take another")
         if "save_record" in self.tools and self.record is None:
             raise front.error(("tools",), "save_record needs a `record:` with its properties")
         if self.record is not None and "save_record" not in self.tools:

@@ -1,8 +1,10 @@
 """One tool call of a run: decided, begun, finished, each of it in the audit log.
 
-A call is a durable step, and a step that was cut short runs again. What the log says of the first
-try keeps the second from doing harm: a call that has finished is not made again, and one that had
-begun is made again only if its tool says that this is safe; else the person is asked.
+A call is a durable step, and a step that was cut short runs again, in the same part of the run or
+in a later one. What the log says of the first try keeps the second from doing harm: a call that has
+finished or failed is not made again, and one that had begun is made again only if its tool says
+that this is safe; else the person is asked. What the person approved is made as it was shown,
+unless the agent's permissions deny it by now.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import ToolCall
-from ..memory import Entry, EntryKind, EventKind, Store, StoreError
+from ..memory import Entry, EntryKind, Event, EventKind, Store, StoreError
 from ..tools import Context, Registry, Tool, ToolError, Workspace, read_secrets
 from ..tools.permissions import Call, decide
 from ..tools.tool import PersonNeeded
@@ -100,23 +102,28 @@ class Calls:
         done = self._store.audit.find(asked.key, "finished")
         if done is not None:
             return Answer(True, done.detail)
+        begun = self._store.audit.find(asked.key, "begun")
+        failed = self._store.audit.find(asked.key, "failed")
+        if failed is not None and (begun is None or begun.id < failed.id):
+            raise ToolError(failed.detail)
         entry = self._store.inbox.of_call(asked.key)
         if entry is not None and entry.verdict is None:
             return Answer(False, waits=_waits(entry))
-        if entry is None:
-            decision = decide(call, asked.agent.rules, asked.tainted)
-            self._log(asked, call, decision.verdict, decision.reason)
-            if decision.verdict == "ask":
-                return self._ask(asked, call, "approval", call.text, decision.reason)
-            if decision.verdict == "deny":
-                raise ToolError(f"not permitted: {decision.reason}")
-        elif entry.verdict == "denied":
+        if entry is not None and entry.verdict == "denied":
             raise ToolError(_refusal(entry))
-        elif entry.kind == "question":
+        if entry is not None and entry.kind == "question":
             return Answer(True, entry.note)
-        if not self._log(asked, call, "begun") and not call.tool.idempotent:
-            reason = "the process died in it, so it may have happened; approve to make it again"
+        decision = decide(call, asked.agent.rules, asked.tainted)
+        if entry is None or decision.verdict == "deny":
+            self._log(asked, call, decision.verdict, decision.reason)
+        if decision.verdict == "deny":
+            raise ToolError(f"not permitted: {decision.reason}")
+        if entry is None and decision.verdict == "ask":
+            return self._ask(asked, call, "approval", call.text, decision.reason)
+        if begun is not None and not call.tool.idempotent and not _repeated(entry, begun):
+            reason = "it was begun and cut short, so it may have happened; approve to make it again"
             return self._ask(asked, call, "interrupted", call.text, reason)
+        self._log(asked, call, "begun")
         return self._carry_out(asked, call)
 
     def _carry_out(self, asked: Asked, call: Call) -> Answer:
@@ -133,6 +140,7 @@ class Calls:
                 asked.source,
                 secrets,
                 frozenset(self._listeners(asked.agent.name)),
+                asked.tainted,
             )
             with tool_span(call.tool.name, asked.key):
                 result = call.tool.call(call.arguments, context)
@@ -178,6 +186,11 @@ class Calls:
             seconds=seconds,
             at=datetime.now(UTC),
         )
+
+
+def _repeated(entry: Entry | None, begun: Event) -> bool:
+    """Whether the person wants a call made again that has begun, and not ended, so far."""
+    return entry is not None and entry.kind == "interrupted" and entry.part >= begun.part
 
 
 def _waits(entry: Entry) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dbos import (
     DBOS,
@@ -31,15 +31,21 @@ from ..memory import use_wal
 from .errors import RunError
 from .slot import Slot
 
-# Raise it when the order of the loop's steps changes: a work is only continued by its own version.
-VERSION = "2"
+# Raise it when the loop's steps, or what they give back, change: a work is only continued by its
+# own version.
+VERSION = "3"
 QUEUE = "runs"
 POLL_SECONDS = 0.2
+WAIT_SECONDS = 0.02  # somebody looks on
 RETRIES = 8
 TIDIED = 500  # works at once: it is one transaction
 LOCK_SECONDS = 30
 
 Body = Callable[["Journal", dict[str, Any]], Any]
+
+
+Fate = Literal["unknown", "under way", "done", "broken"]
+"""`broken` is also a work of another version, which is never continued."""
 
 
 class Interrupted(BaseException):
@@ -105,9 +111,19 @@ class Journal:
     def wait(self, name: str) -> None:
         """Return when the work is done."""
         try:
-            DBOS.retrieve_workflow(name).get_result(polling_interval_sec=POLL_SECONDS)
+            DBOS.retrieve_workflow(name).get_result(polling_interval_sec=WAIT_SECONDS)
         except Exception as problem:
             raise RunError(f"run {name}: {problem}") from problem
+
+    def fate(self, name: str) -> Fate:
+        """What has become of a work."""
+        found = DBOS.get_workflow_status(name)
+        if found is None:
+            return "unknown"
+        if found.status == "SUCCESS":
+            return "done"
+        lost = found.status not in ("ENQUEUED", "DELAYED", "PENDING")
+        return "broken" if lost or found.app_version not in (None, VERSION) else "under way"
 
     def tidy(self, before: datetime) -> int:
         """Forget the works that were done by then, and how far they had come; their number."""

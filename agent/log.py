@@ -59,10 +59,10 @@ class TextHandler(logging.Handler):
                 (f"{time:%Y-%m-%d %H:%M:%S} ", "dim"),
                 (f"{level:<7} ", style),
                 (f"{run} " if run else "", "cyan"),
-                (_one_line(message), style),
+                (one_line(message), style),
             )
             for more in (exception or "").splitlines():
-                line.append(f"\n    {_one_line(more)}", "dim")
+                line.append(f"\n    {one_line(more)}", "dim")
             self._console.print(line)
         except Exception:
             self.handleError(record)
@@ -115,8 +115,8 @@ def _parts(
     return time, record.levelname.lower(), run, agent, message, exception
 
 
-def _one_line(text: str) -> str:
-    """Control characters as their escapes: no line of the log can be forged or redrawn."""
+def one_line(text: str) -> str:
+    """Control characters as their escapes: no line can be forged or redrawn by what it shows."""
     return "".join(
         sign if sign.isprintable() or sign == " " else sign.encode("unicode_escape").decode()
         for sign in text

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ from ..engine import (
     ToolDeclaration,
     Usage,
 )
-from ..memory import LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
+from ..memory import Block, LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
 from ..tools import Tool, called
 from ..tools.permissions import call_text
 from .agent import Agent
@@ -49,12 +49,16 @@ log = logging.getLogger("gesso")
 FAILURES = 5
 """Calls that fail in a row before the run is ended: it gets nowhere."""
 
+LOGGED = 300
+"""Characters of a message or a call that the log shows; the store has the whole."""
+
 
 class Job(BaseModel):
     """What a run is given: its agent as it was then, the system text, the model, the message, the
     document.
 
-    `outside`: the message is not the person's own words (a webhook's body, another agent's).
+    `outside`: the message is not the person's own words (a file's name, a webhook's body, another
+    agent's).
     `failures` counts the times that it was tried again.
     """
 
@@ -88,12 +92,16 @@ class Loop:
         self._engine = engine
         self._store = store
         self._calls = calls
-        self._generating = threading.Lock()  # one canvas at a time
+        # One canvas at a time, all on one thread: what a generation frees is of use to the next.
+        self._generating = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    def close(self) -> None:
+        self._generating.shutdown()
 
     def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
         """Take a part of the job to its end; what breaks on the way is the run's state and
         reason."""
-        log.info("%s: %s", "goes on" if part else "started", job.input)
+        log.info("%s: %s", "goes on" if part else "started", _beginning(job.input))
         try:
             _Run(self, journal, run, part, job).turns()
             end = Ended("done")
@@ -109,31 +117,31 @@ class Loop:
             tries = f"{job.failures + 1} of {retry.times}"
             end = Ended("retrying", f"{end.reason}; tries again in {wait:g} s ({tries})")
 
-        def write() -> None:
+        def write() -> RunState:
             now = datetime.now(UTC)
             due = None if wait is None else now + timedelta(seconds=wait)
-            self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
+            return self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
-        journal.step("store", write, retry=StoreLockedError)
-        log.info("%s%s", end.state, f": {end.reason}" if end.reason else "")
-        return end.state
+        state = journal.step("store", write, retry=StoreLockedError)
+        log.info("%s%s", state, f": {_beginning(end.reason)}" if end.reason else "")
+        return state
 
     # the steps
 
-    def begin(self, run: str, first: Sequence[StoredMessage]) -> dict[str, Any]:
+    def begin(self, run: str, job: Job, first: Sequence[StoredMessage]) -> dict[str, Any]:
         """Mark the run as under way; what the store knows of it."""
         self._store.start_run(run, at=datetime.now(UTC))
         self._store.add_messages(run, first)
         events = self._store.audit.events(run=run)
+        entries = self._store.entries(run=run)
         return {
             "messages": [asdict(message) for message in self._store.messages(run)],
-            "entries": [
-                asdict(entry) | {"at": entry.at.timestamp()}
-                for entry in self._store.entries(run=run)
-            ],
+            "entries": [asdict(entry) | {"at": entry.at.timestamp()} for entry in entries],
+            "context_length": self._context_length(job.model) if entries else None,
             "seconds": sum(event.seconds or 0.0 for event in events),
             "succeeded": sorted({event.text for event in events if event.kind == "finished"}),
             "wanted": self._store.wanted(run),
+            "outside": _from_outside(self._store.memory.blocks.of(job.agent.name)),
         }
 
     def generate(
@@ -156,7 +164,7 @@ class Loop:
             seed=seed,
             max_tokens=tokens_left,
         )
-        return self._generated(job.model, request)
+        return self._generated(job.model, request) | {"outside": _from_outside(blocks)}
 
     def summarise(
         self, job: Job, stored: Sequence[StoredMessage], kept: int, seed: int
@@ -171,20 +179,25 @@ class Loop:
     def _generated(self, model: str, request: Request) -> dict[str, Any]:
         try:
             engine = self._engine(model)
-            with self._generating:
-                try:
-                    with generation_span(engine.name, request) as span:
-                        result = engine.generate(request)
-                        record_result(span, result)
-                except AnswerError as error:
-                    metered = _metered(engine, error.usage)
-                    return {"error": str(error), "passing": True, **metered}
+            try:
+                with generation_span(engine.name, request) as span:
+                    result = self._generating.submit(engine.generate, request).result()
+                    record_result(span, result)
+            except AnswerError as error:
+                metered = _metered(engine, error.usage)
+                return {"error": str(error), "passing": True, **metered}
         except EngineError as error:
             return {"error": str(error)}
         except Exception as error:
             log.exception("the engine failed")
             return {"error": f"{type(error).__name__}: {error}", "passing": True}
         return {**_written(result), **_metered(engine, result.usage)}
+
+    def _context_length(self, model: str) -> int | None:
+        try:
+            return self._engine(model).context_length
+        except EngineError:
+            return None  # the turn that needs the model says so
 
     def call(self, asked: Asked) -> dict[str, Any]:
         """One tool call."""
@@ -203,6 +216,8 @@ class _Run:
         self.loop, self.journal, self.run, self.part, self.job = loop, journal, run, part, job
         self.stored: list[StoredMessage] = []
         self.entries: list[LedgerEntry] = []
+        self.outside = job.outside  # and whether a block was shown that may come from there
+        self.left_over = part > 0  # what is pending was left by an earlier part
         self.seconds = 0.0  # of the tool calls
         self.succeeded: set[str] = set()
         self.source = job.document
@@ -213,6 +228,7 @@ class _Run:
         while True:
             for number, call in self._pending():
                 self._call(call, f"{self.run}/{self._turn - 1}/{number}")
+            self.left_over = False
             self._look_at_the_budget()
             self._compact()
             if not self._generate():
@@ -221,13 +237,19 @@ class _Run:
     def _begin(self) -> None:
         opening = (Message("system", self.job.instructions), Message("user", self.job.input))
         known = self._step(
-            "store", self.loop.begin, self.run, [_stored(n, m) for n, m in enumerate(opening)]
+            "store",
+            self.loop.begin,
+            self.run,
+            self.job,
+            [_stored(n, m) for n, m in enumerate(opening)],
         )
+        self.outside |= known["outside"]
         self.stored = [StoredMessage(**message) for message in known["messages"]]
         for row in known["entries"]:
             self.entries.append(
                 LedgerEntry(**(row | {"at": datetime.fromtimestamp(row["at"], UTC)}))
             )
+        self.context_length = known["context_length"]
         self.seconds = known["seconds"]
         self.succeeded = set(known["succeeded"])
         for message in self.stored:
@@ -277,6 +299,7 @@ class _Run:
         summary = StoredMessage(len(self.stored), "summary", written["text"], name=str(kept))
         self._keep([summary], self._entry(written, f"{self.run}/{self._turn}/summary"))
         log.info("%d messages summarised", kept - 2)
+        self._look_at_the_budget()  # the summary may have been the last that it allows
 
     def _generate(self) -> bool:
         """Write a turn; whether it makes calls."""
@@ -293,6 +316,7 @@ class _Run:
         )
         if "spent" in written:
             raise Ended("stopped", written["spent"])
+        self.outside |= written["outside"]
         passing = written.get("passing", False)
         if "usage" not in written:
             raise Ended("failed", written["error"], passing=passing)
@@ -325,9 +349,10 @@ class _Run:
 
     def _call(self, call: ToolCall, key: str) -> None:
         name = call_text(call.name, call.arguments)
-        if name in self.succeeded:
+        # One that an earlier part left may have succeeded there; or the person wants it repeated.
+        if name in self.succeeded and not self.left_over:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
-        tainted = self.job.outside or any(message.role == "tool" for message in self.stored)
+        tainted = self.outside or any(message.role == "tool" for message in self.stored)
         asked = Asked(call, key, self.part, self.run, self.job.agent, self.source, tainted)
         answer = Answer(**self._step(f"tool {call.name}", self.loop.call, asked))
         self.seconds += answer.seconds
@@ -335,7 +360,7 @@ class _Run:
             raise Ended("failed", answer.fatal, passing=True)
         if answer.waits is not None:
             raise Ended("waiting", answer.waits)
-        log.info("%s: %s", name, "ok" if answer.ok else answer.content)
+        log.info("%s: %s", _beginning(name), "ok" if answer.ok else _beginning(answer.content))
         if answer.ok:
             self.succeeded.add(name)
             self._note_source(call.name, call.arguments)
@@ -385,6 +410,14 @@ def seed_of(run: str, turn: int, part: int = 0) -> int:
 def _stored(position: int, message: Message) -> StoredMessage:
     calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in message.tool_calls]
     return StoredMessage(position, message.role, message.content, calls, message.name)
+
+
+def _from_outside(blocks: Sequence[Block]) -> bool:
+    return any(block.outside for block in blocks)
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LOGGED else f"{text[:LOGGED]}… ({len(text):,} characters)"
 
 
 def _failed(message: StoredMessage) -> bool:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ..engine import ConstraintError, Engine, json_schema, load_engine
 from ..engine import tools as tools_constraint
-from ..memory import Embedding, Run, Store, StoreError, served_embedding
+from ..memory import Embedding, Letter, Run, Store, StoreError, served_embedding
 from ..tools import (
     Registry,
     Servers,
@@ -83,7 +85,7 @@ class Runtime:
         self._engine = self.settings.model if engine is None else engine
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
-        self._held: set[str] = set()  # messages to agents that are not there
+        self._troubles: dict[str, str] = {}  # what cannot be delivered for now, and why
         state = state_of(self.folder)
         self._secrets = state / SECRETS
         self._servers = Servers(self.folder, self._secrets)
@@ -99,6 +101,11 @@ class Runtime:
             listeners=self._listeners,
         )
         self._loop = Loop(engine=self.engine, store=self.store, calls=calls)
+        # Before the journal: what goes on at once may write to any of them. Whoever loads the
+        # project is told of a file that cannot be taken in.
+        for path in sorted((self.folder / "agents").glob("*.md")):
+            with suppress(AgentError):
+                self.add(path)
         try:
             self._journal = Journal(
                 state, self._carry_out, listen=listen, concurrency=self.settings.concurrency
@@ -116,6 +123,7 @@ class Runtime:
     def close(self) -> None:
         """Leave; a run in the middle stops at its next step and goes on with the next runtime."""
         self._journal.close()
+        self._loop.close()
         self._servers.close()
         self.store.close()
 
@@ -245,17 +253,18 @@ class Runtime:
     ) -> str:
         """Queue a run, and name it. The same key of the same agent is one run for ever.
 
-        `outside`: the message holds what neither the person nor an agent wrote.
+        `outside`: the message holds what the person did not write.
         """
         digest = hashlib.sha256(f"{agent}\0{key}".encode()).hexdigest()
         run = f"{agent}-{digest[:12]}"
-        job = self._job(agent, message, document, outside=outside)
-        if self._add(run, job, trigger):
+        if self.store.run(run) is None:
+            self._add(run, self._job(agent, message, document, outside=outside), trigger)
             with in_run(run, agent):
                 log.info("queued: %s", trigger)
-        # A kill may have come between the store and the queue.
-        if self._known(run).state == "queued":
-            self._enqueue(run, 0, job)
+        # Of one that is known too: a kill may have come between the store and the queue.
+        known = self._known(run)
+        if known.state == "queued":
+            self._queue(known)
         return run
 
     def enqueue_document(self, agent: str, path: Path, *, changed: bool = True) -> str:
@@ -269,6 +278,7 @@ class Runtime:
             key=f"{name}\0{content}" if changed else name,
             trigger=f"file {name}",
             document=name,
+            outside=True,  # the name is whoever's who put the file there
         )
 
     def wait(self, run: str) -> Run:
@@ -300,37 +310,58 @@ class Runtime:
 
     def _deliver(self, stop: threading.Event) -> None:
         """Begin what was told to agents, and let go on what waited, until `stop` is set."""
-        self._queue_again()
-        tidied = time.monotonic()
+        tidied = -math.inf
         while not stop.wait(POST_SECONDS):
-            try:
-                self.deliver()
-            except (AgentError, StoreError) as error:
-                log.warning("not delivered yet: %s", error)
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
-                self._journal.tidy(datetime.now(UTC) - timedelta(seconds=TIDY_SECONDS))
+                self._attempt("the runs that are under way", self._look_after)
+            self._attempt("what waits", self.deliver)
+
+    def _look_after(self) -> None:
+        """Queue what a kill kept from it, and end what was given up without an end: its disk was
+        full, its journal is gone, or it was begun by another version. Then forget what is done."""
+        for run in (*self.store.runs(state="queued"), *self.store.runs(state="running")):
+            fate = self._journal.fate(_work_of(run.id, run.part))
+            if fate == "unknown" and run.state == "queued":
+                self._attempt(f"{run.id} is not queued", self._queue, run)
+            elif fate in ("unknown", "broken"):
+                reason = "it was given up before its end; gesso resume lets it go on"
+                self.store.end_run(run.id, "failed", reason=reason, at=datetime.now(UTC))
+                log.error("%s: %s", run.id, reason)
+        self._journal.tidy(datetime.now(UTC) - timedelta(seconds=TIDY_SECONDS))
 
     def deliver(self) -> None:
         """Queue a run for every message that is due, and the next part of every run that can go on:
-        the person has answered, or the time to try again has come."""
+        the person has answered, or the time to try again has come. What cannot be queued now holds
+        up nothing else, and is tried again at the next delivery."""
         now = datetime.now(UTC)
         for letter in self.store.mail.due(now):
-            if letter.agent not in self.agents:
-                if letter.key not in self._held:
-                    log.error("no agent %s: held until there is one: %s", letter.agent, letter.text)
-                self._held.add(letter.key)
-                continue
-            run = self.enqueue(
-                letter.agent,
-                letter.text,
-                key=f"mail {letter.key}",
-                trigger=f"message from {letter.sender}",
-                outside=letter.sender != PERSON,
-            )
-            self.store.mail.delivered(letter.key, run)
+            self._attempt(f"message {letter.key} to {letter.agent} is held", self._begin, letter)
         for run in self.store.ready_runs(now):
-            self._go_on(run)
+            self._attempt(f"{run.id} does not go on", self._go_on, run)
+
+    def _attempt(self, what: str, work: Callable[..., None], *arguments: Any) -> None:
+        """Do the work; that it failed is logged, once for each reason."""
+        try:
+            work(*arguments)
+        except Exception as error:
+            trouble = f"{what}: {error}"
+            if self._troubles.get(what) != trouble:
+                self._troubles[what] = trouble
+                expected = isinstance(error, AgentError | StoreError)
+                log.error("%s", trouble, exc_info=None if expected else error)
+        else:
+            self._troubles.pop(what, None)
+
+    def _begin(self, letter: Letter) -> None:
+        run = self.enqueue(
+            letter.agent,
+            letter.text,
+            key=f"mail {letter.key}",
+            trigger=f"message from {letter.sender}",
+            outside=letter.sender != PERSON,
+        )
+        self.store.mail.delivered(letter.key, run)
 
     def _go_on(self, run: Run) -> None:
         job = Job.model_validate(self.store.job(run.id))
@@ -340,11 +371,6 @@ class Runtime:
         job = job.model_copy(update={"agent": agent, "failures": failures})
         if self.store.continue_run(run.id, run.part, job.model_dump(mode="json")):
             self._enqueue(run.id, run.part + 1, job)
-
-    def _queue_again(self) -> None:
-        """A kill may have come between the store and the queue."""
-        for run in self.store.runs(state="queued"):
-            self._enqueue(run.id, run.part, Job.model_validate(self.store.job(run.id)))
 
     def _job(self, agent: str, message: str, document: str | None, *, outside: bool = False) -> Job:
         if agent not in self.agents:
@@ -366,10 +392,15 @@ class Runtime:
             outside=outside or bool(facts),  # a fact may be what a document said
         )
 
-    def _add(self, run: str, job: Job, trigger: str) -> bool:
+    def _add(self, run: str, job: Job, trigger: str) -> None:
         now = datetime.now(UTC)
         row = Run(run, job.agent.name, trigger, job.input, "queued", job.model, now)
-        return self.store.add_run(row, job.model_dump(mode="json"))
+        self.store.add_run(row, job.model_dump(mode="json"))
+
+    def _queue(self, run: Run) -> None:
+        """Have the part of a run that the store holds carried out; once, however often it is
+        queued."""
+        self._enqueue(run.id, run.part, Job.model_validate(self.store.job(run.id)))
 
     def _enqueue(self, run: str, part: int, job: Job) -> None:
         agent = job.agent

@@ -119,8 +119,10 @@ def _read(folder: Path, flags: Mapping[str, Any]) -> tuple[Settings, dict[str, s
         what = problem["msg"]
         if problem["type"] == "extra_forbidden":
             what = f"unknown setting; known are {', '.join(Settings.model_fields)}"
+        if name in given:
+            raise SettingsError(f"--{name.replace('_', '-')}: {what}") from None
         origin = origins[name]
-        if name not in given and name not in in_environment:
+        if name not in in_environment:
             origin = f"{path}:{_line(text, name)}"
         raise SettingsError(f"{origin}: {name}: {what}") from None
     return settings, origins

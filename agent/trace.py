@@ -97,7 +97,9 @@ def history(store: Store, run: Run) -> list[Line]:
         seconds = entry.prefill_seconds + entry.denoising_seconds
         steps = f"{entry.denoising_steps} steps, {seconds:.2f} s"
         lines.append(
-            Line(entry.at, f"turn {entry.key.removeprefix(f'{run.id}/')}: {tokens}, {steps}")
+            Line(
+                entry.at, f"{_generation(entry.key.removeprefix(f'{run.id}/'))}: {tokens}, {steps}"
+            )
         )
     for event in store.audit.events(run=run.id):
         detail = f": {event.detail}" if event.detail else ""
@@ -121,6 +123,12 @@ def _results(after: Sequence[StoredMessage]) -> list[str]:
         if message.role == "tool":
             results.append(message.content)
     return results
+
+
+def _generation(key: str) -> str:
+    """What a ledger's key, behind the run, is called: turns are counted from one."""
+    turn, _, more = key.partition("/")
+    return f"summary before turn {int(turn) + 1}" if more == "summary" else f"turn {int(turn) + 1}"
 
 
 def _later(key: str, turn: str) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gesso")
 
 LOOK_MILLISECONDS = 400
+AGAIN_SECONDS = 2.0
 
 
 class Watch:
@@ -127,17 +128,29 @@ class _FolderWatch:
     def _run(self) -> None:
         agent, trigger = self._agent, self._trigger
         log.info("%s: watching %s for %s", agent, trigger.folder, trigger.pattern)
+        told = ""
+        while not self.stop.is_set():
+            try:
+                self._watch()
+            except Exception as error:  # the folder is gone for a while, a name is no text
+                if str(error) != told:
+                    what = "%s: %s cannot be watched, tried again every %g s: %s"
+                    log.error(what, agent, trigger.folder, AGAIN_SECONDS, error)
+                told = str(error)
+                self.stop.wait(AGAIN_SECONDS)
+
+    def _watch(self) -> None:
+        agent, trigger = self._agent, self._trigger
         folder = self._runtime.folder / trigger.folder
-        try:
-            for path in settled_files(
-                folder.resolve(), trigger.pattern, self.stop, recursive=trigger.recursive
-            ):
-                try:
-                    self._runtime.enqueue_document(agent, path, changed=trigger.changed)
-                except (OSError, AgentError, StoreError) as error:
-                    log.error("%s: %s: not queued: %s", agent, path.name, error)
-        except Exception:
-            log.exception("%s: no longer watching %s", agent, trigger.folder)
+        for path in settled_files(
+            folder.resolve(), trigger.pattern, self.stop, recursive=trigger.recursive
+        ):
+            try:
+                self._runtime.enqueue_document(agent, path, changed=trigger.changed)
+            except (OSError, AgentError, StoreError) as error:
+                log.error("%s: %s: not queued: %s", agent, path.name, error)
+            except Exception:  # one file is no reason to watch for no other
+                log.exception("%s: %s: not queued", agent, path.name)
 
 
 def _close(watches: Iterable[_FolderWatch]) -> None:

@@ -54,7 +54,7 @@ class Blocks:
         description: str | None = None,
         bound: int | None = None,
     ) -> Block:
-        """Set a block's value, and make the block where there is none.
+        """Set a block's value as the person wants it, and make the block where there is none.
 
         A description or a bound that is not given stays as it is. Raises `BlockError` where the
         value is over the bound, or the label is not a name or a number.
@@ -70,15 +70,24 @@ class Blocks:
                 value=value,
                 description=old.description if description is None else description,
                 bound=old.bound if bound is None else bound,
+                outside=False,
             )
             return keep(connection, new, at)
 
     def replace(
-        self, label: str, old: str, new: str, *, at: datetime, agent: str | None = None
+        self,
+        label: str,
+        old: str,
+        new: str,
+        *,
+        at: datetime,
+        agent: str | None = None,
+        outside: bool = False,
     ) -> Block:
         """Put `new` in the place of `old`, which must stand in the block exactly once.
 
-        Where `new` is there and `old` is nowhere else, it was done before.
+        Where `new` is there and `old` is nowhere else, it was done before. `outside`: what is new
+        may have come from outside.
         """
         with self._database.write() as connection:
             block = _known(connection, label, agent)
@@ -90,16 +99,25 @@ class Blocks:
                     f"block {label}: {old!r} stands there {count} times, and must once; "
                     + ("quote more of the text around it" if count else f"it says {block.value!r}")
                 )
-            return keep(connection, replace(block, value=block.value.replace(old, new)), at)
+            return keep(connection, _edited(block, block.value.replace(old, new), outside), at)
 
-    def append(self, label: str, text: str, *, at: datetime, agent: str | None = None) -> Block:
-        """Add a line to the block, if it is not the last one there already."""
+    def append(
+        self,
+        label: str,
+        text: str,
+        *,
+        at: datetime,
+        agent: str | None = None,
+        outside: bool = False,
+    ) -> Block:
+        """Add a line to the block, if it is not the last one there already. `outside`: the line may
+        have come from outside."""
         with self._database.write() as connection:
             block = _known(connection, label, agent)
             if f"\n{block.value}".endswith(f"\n{text}"):
                 return block
             value = f"{block.value}\n{text}" if block.value else text
-            return keep(connection, replace(block, value=value), at)
+            return keep(connection, _edited(block, value, outside), at)
 
 
 def stored(connection: Connection) -> list[Block]:
@@ -116,9 +134,14 @@ def keep(connection: Connection, block: Block, at: datetime) -> Block:
         )
     row = {"description": block.description, "value": block.value, "bound": block.bound}
     row |= {"agent": block.agent or SHARED, "label": block.label, "changed": at.timestamp()}
+    row |= {"outside": block.outside}
     statement = insert(blocks).values(**row)
     connection.execute(statement.on_conflict_do_update(index_elements=["agent", "label"], set_=row))
     return replace(block, changed=at)
+
+
+def _edited(block: Block, value: str, outside: bool) -> Block:
+    return replace(block, value=value, outside=bool(value) and (block.outside or outside))
 
 
 def _known(connection: Connection, label: str, agent: str | None) -> Block:
@@ -143,5 +166,11 @@ def _labelled(connection: Connection, agent: str | None) -> dict[str, Block]:
 
 def _block(row: Row[Any]) -> Block:
     return Block(
-        row.label, row.description, row.value, row.bound, time_of(row.changed), row.agent or None
+        row.label,
+        row.description,
+        row.value,
+        row.bound,
+        time_of(row.changed),
+        agent=row.agent or None,
+        outside=row.outside,
     )

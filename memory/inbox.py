@@ -16,7 +16,10 @@ from sqlalchemy.dialects.sqlite import insert
 from .database import Database
 from .errors import InboxError
 from .rows import Entry, EntryKind, Verdict, time_of
-from .tables import inbox
+from .tables import inbox, runs
+
+_cancelled = select(runs.c.id).where(runs.c.state == "cancelled")
+_alive = (inbox.c.kind == "message") | inbox.c.run.not_in(_cancelled)
 
 
 class Inbox:
@@ -55,27 +58,32 @@ class Inbox:
         return None if row is None else _entry(row)
 
     def entries(self, *, open_only: bool = True, run: str | None = None) -> list[Entry]:
-        """What waits, or all there ever was; oldest first."""
+        """What waits, or all there ever was; oldest first. What a cancelled run asked waits no
+        more; what it told does."""
         statement = select(inbox).order_by(inbox.c.id)
         if open_only:
-            statement = statement.where(inbox.c.verdict.is_(None))
+            statement = statement.where(inbox.c.verdict.is_(None), _alive)
         if run is not None:
             statement = statement.where(inbox.c.run == run)
         with self._database.read() as connection:
             return [_entry(row) for row in connection.execute(statement)]
 
     def decide(self, number: int, verdict: Verdict, *, note: str, at: datetime) -> Entry:
-        """Write down what the person said. Raises `InboxError` where there is no such entry, or
-        where it was decided before."""
+        """Write down what the person said. Raises `InboxError` where there is no such entry, where
+        it was decided before, or where its run was cancelled."""
         values = {"verdict": verdict, "note": note, "decided": at.timestamp()}
         with self._database.write() as connection:
             changed = connection.execute(
-                update(inbox).where(inbox.c.id == number, inbox.c.verdict.is_(None)).values(values)
+                update(inbox)
+                .where(inbox.c.id == number, inbox.c.verdict.is_(None), _alive)
+                .values(values)
             ).rowcount
             row = connection.execute(select(inbox).where(inbox.c.id == number)).first()
         if row is None:
             raise InboxError(f"there is no entry {number} in the inbox; see gesso inbox")
         entry = _entry(row)
+        if not changed and entry.verdict is None:
+            raise InboxError(f"entry {number}: its run was cancelled")
         if not changed:
             raise InboxError(f"entry {number} was {entry.verdict} already")
         return entry

@@ -175,7 +175,8 @@ class Fact:
 class Block:
     """A text that is always in the prompt: of one agent, or of all where `agent` is `None`.
 
-    `value` has at most `bound` characters; `changed` is when it was last edited.
+    `value` has at most `bound` characters; `changed` is when it was last edited. `outside`: a run
+    that had read what came from outside wrote some of it, and the person has not set it since.
     """
 
     label: str
@@ -184,6 +185,7 @@ class Block:
     bound: int
     changed: datetime
     agent: str | None = None
+    outside: bool = False
 
 
 def fact_of(row: Row[Any]) -> Fact:

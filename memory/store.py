@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, Update, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from .audit import Audit
@@ -26,8 +26,18 @@ from .schedules import Schedules
 from .tables import inbox, ledger, messages, records, runs
 from .vectors import Embedding
 
-# A run in one of these can go on as its next part.
-RESUMABLE: tuple[RunState, ...] = ("waiting", "paused", "retrying", "stopped", "failed")
+ACTIVE: tuple[RunState, ...] = ("queued", "running")
+
+# A run in one of these goes on as its next part when its time has come.
+READY: tuple[RunState, ...] = ("waiting", "retrying")
+
+# In one of these it is not under way, but has not ended.
+IDLE: tuple[RunState, ...] = (*READY, "paused")
+
+# In one of these it goes on when the person resumes it.
+RESUMABLE: tuple[RunState, ...] = ("retrying", "paused", "stopped", "failed")
+
+BY_THE_PERSON = "by the person"
 
 
 class Store:
@@ -78,7 +88,8 @@ class Store:
     def start_run(self, run: str, *, at: datetime) -> None:
         """A run that starts again after a crash, or goes on, keeps its first start."""
         started = func.coalesce(runs.c.started, at.timestamp())
-        self._change_run(run, ("queued",), state="running", started=started)
+        with self._database.write() as connection:
+            connection.execute(_change(run, ("queued",)).values(state="running", started=started))
 
     def end_run(
         self,
@@ -88,17 +99,26 @@ class Store:
         reason: str | None,
         at: datetime,
         due: datetime | None = None,
-    ) -> None:
-        """End a run, or a part of it; a run that has ended stays as it ended."""
+    ) -> RunState:
+        """End a run, or a part of it; the state that it has then. A run that has ended stays as it
+        ended; one that could go on is paused or cancelled where the person wants that by now."""
         values = {"state": state, "reason": reason, "ended": at.timestamp(), "due": _seconds(due)}
-        self._change_run(run, ("queued", "running"), **values, wanted=None)
+        statement = _change(run, ACTIVE).values(**values, wanted=None)
+        with self._database.write() as connection:
+            wanted = connection.execute(select(runs.c.wanted).where(runs.c.id == run)).scalar()
+            if wanted == "cancel" and state in (*IDLE, *RESUMABLE):
+                statement = statement.values(state="cancelled", reason=BY_THE_PERSON, due=None)
+            elif wanted == "pause" and state in READY:
+                statement = statement.values(state="paused", reason=BY_THE_PERSON, due=None)
+            connection.execute(statement)
+            return connection.execute(select(runs.c.state).where(runs.c.id == run)).scalar_one()
 
     def continue_run(self, run: str, part: int, job: Mapping[str, Any]) -> bool:
         """Queue the part of a run that follows `part`, with its job; False where it is not this
-        part that has ended, or it ended for good."""
+        part that has ended, or the run is not to go on (any more)."""
         statement = (
-            update(runs)
-            .where(runs.c.id == run, runs.c.part == part, runs.c.state.in_(RESUMABLE))
+            _change(run, READY)
+            .where(runs.c.part == part)
             .values(state="queued", part=part + 1, job=dict(job))
             .values(reason=None, ended=None, due=None, wanted=None)
         )
@@ -106,29 +126,25 @@ class Store:
             return connection.execute(statement).rowcount == 1
 
     def resume(self, run: str) -> bool:
-        """Let a run go on that was paused, stopped, or has failed; False where it cannot."""
-        states = runs.c.state.in_(("paused", "stopped", "failed", "retrying"))
-        statement = update(runs).where(runs.c.id == run, states, runs.c.job.is_not(None))
+        """Let a run go on that was paused (or was to be), stopped, or has failed; False where it
+        cannot."""
+        kept = _change(run, ACTIVE).where(runs.c.wanted == "pause").values(wanted=None)
+        ended = _change(run, RESUMABLE).where(runs.c.job.is_not(None))
+        # Due without a time: not the try that its agent's `retry` allows.
+        again = ended.values(state="retrying", due=None)
         with self._database.write() as connection:
-            # Due without a time: not the try that its agent's `retry` allows.
-            return connection.execute(statement.values(state="retrying", due=None)).rowcount == 1
+            return any(connection.execute(change).rowcount for change in (kept, again))
 
     def want(self, run: str, wanted: Wanted, *, at: datetime) -> bool:
         """Ask a run to pause or to be cancelled: at its next step when it is under way, at once
-        when it is not. False where it has ended."""
-        active = runs.c.state.in_(("queued", "running"))
-        idle = runs.c.state.in_(RESUMABLE[:3])
+        when it is not. False where it has ended, or is to be cancelled already."""
+        free = runs.c.wanted.is_distinct_from("cancel")
+        ask = _change(run, ACTIVE).where(free).values(wanted=wanted)
+        values = {"state": "cancelled" if wanted == "cancel" else "paused", "due": None}
+        values |= {"reason": BY_THE_PERSON, "ended": at.timestamp()}
+        end = _change(run, IDLE).values(values)
         with self._database.write() as connection:
-            changed = connection.execute(
-                update(runs).where(runs.c.id == run, active).values(wanted=wanted)
-            ).rowcount
-            if not changed:
-                values = {"state": "cancelled" if wanted == "cancel" else "paused", "due": None}
-                values |= {"ended": at.timestamp()}
-                changed = connection.execute(
-                    update(runs).where(runs.c.id == run, idle).values(values)
-                ).rowcount
-        return bool(changed)
+            return any(connection.execute(change).rowcount for change in (ask, end))
 
     def wanted(self, run: str) -> Wanted | None:
         found = self._all(select(runs.c.wanted).where(runs.c.id == run))
@@ -142,11 +158,6 @@ class Store:
         come = runs.c.due.is_(None) | (runs.c.due <= now.timestamp())
         due = (runs.c.state == "retrying") & come
         return [_run(row) for row in self._all(select(runs).where(answered | due))]
-
-    def _change_run(self, run: str, states: Sequence[str], **values: Any) -> None:
-        statement = update(runs).where(runs.c.id == run, runs.c.state.in_(states)).values(**values)
-        with self._database.write() as connection:
-            connection.execute(statement)
 
     def run(self, run: str) -> Run | None:
         found = self._all(select(runs).where(runs.c.id == run))
@@ -242,6 +253,11 @@ class Store:
     def _all(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
         with self._database.read() as connection:
             return connection.execute(statement).all()
+
+
+def _change(run: str, states: Sequence[RunState]) -> Update:
+    """A change of a run that is in one of the states."""
+    return update(runs).where(runs.c.id == run, runs.c.state.in_(states))
 
 
 def _once(table: Any, row: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -124,6 +125,7 @@ blocks = Table(
     Column("value", Text, nullable=False),
     Column("bound", Integer, nullable=False),
     Column("changed", Float, nullable=False),
+    Column("outside", Boolean, nullable=False, server_default="0"),
 )
 
 vectors = Table(

@@ -78,7 +78,7 @@ def append_to_block(
     """Add a line to a block of what is always in the prompt."""
     with _refusals():
         block = context.store.memory.blocks.append(
-            label, text, at=datetime.now(UTC), agent=context.agent
+            label, text, at=datetime.now(UTC), agent=context.agent, outside=context.outside
         )
     return _room(block)
 
@@ -93,7 +93,7 @@ def replace_in_block(
     """Replace a passage in a block of what is always in the prompt."""
     with _refusals():
         block = context.store.memory.blocks.replace(
-            label, old, new, at=datetime.now(UTC), agent=context.agent
+            label, old, new, at=datetime.now(UTC), agent=context.agent, outside=context.outside
         )
     return _room(block)
 

@@ -85,8 +85,9 @@ class Rules(BaseModel):
     """An agent's permissions.
 
     `tainted` is the verdict on a call of a tool that sends or spends, otherwise allowed, in a run
-    that has read what came from outside (a document, a page, a tool's result): text that others
-    wrote may have talked the model into it. `allow` is the file's way to say that this is meant.
+    that has read what came from outside (a document, a page, a tool's result, a block that such a
+    run wrote to): text that others wrote may have talked the model into it. `allow` is the file's
+    way to say that this is meant.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -44,6 +44,7 @@ class Context:
     `key` names this one call and is the same when a killed call runs again: a tool with side
     effects uses it to do them once. `source` is the document that the run is about. `secrets` are
     those that the agent's file names. `listeners` are the agents that take messages from this one.
+    `outside`: the run has read what came from outside, so what it writes may come from there.
     """
 
     workspace: Workspace
@@ -54,6 +55,7 @@ class Context:
     source: str | None = None
     secrets: Secrets = field(default_factory=Secrets)
     listeners: frozenset[str] = frozenset()
+    outside: bool = False
 
     def cut(self, text: str, limit: int = OUTPUT_LIMIT) -> str:
         """The text without secrets, and then no longer than the limit: no part of one is left."""
@@ -107,8 +109,10 @@ class Tool:
             if inspect.iscoroutine(result):
                 result = _wait_for(result)
             result = blank(to_jsonable_python(result))
-        except (StoreError, PersonNeeded):
+        except StoreError:
             raise
+        except PersonNeeded as needed:
+            raise PersonNeeded(blank(needed.question)) from None
         except ToolError as error:
             if blank(str(error)) == str(error):
                 raise

@@ -61,9 +61,16 @@ def list_all(
         return
     print_table(
         "Blocks",
-        ("block", "agent", "characters", "of", "value"),
+        ("block", "agent", "characters", "of", "value", ""),
         [
-            (block.label, block.agent, len(block.value), block.bound, block.value)
+            (
+                block.label,
+                block.agent,
+                len(block.value),
+                block.bound,
+                block.value,
+                "from outside" if block.outside else "",
+            )
             for block in blocks
         ],
     )

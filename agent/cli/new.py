@@ -17,12 +17,15 @@ Project = Annotated[Path, typer.Option(metavar="DIR", help="The project's folder
 
 def new(name: Name, project: Project = Path(".")) -> None:
     """Write DIR/agents/NAME.md, an agent that runs as it is and shows all that a file can say."""
+    from ...tools.people import PERSON
     from ..errors import ProjectError
     from ..trigger import AGENT_NAME
 
     if not re.fullmatch(AGENT_NAME, name):
         what = "is no name: it begins with a small letter; then small letters, digits, _ and -"
         raise ProjectError(f"{name}: {what}")
+    if name == PERSON:
+        raise ProjectError(f"{name}: is who the agents work for; take another name")
     if not project.is_dir():
         raise ProjectError(f"{project}: no such folder")
     path = project / "agents" / f"{name}.md"

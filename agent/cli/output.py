@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ..log import one_line
+
 if TYPE_CHECKING:
     from ..cost import Cost
 
@@ -29,12 +31,28 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     table = Table()
     for n, column in enumerate(columns):
         numbers = all(isinstance(row[n], int | float | Decimal) for row in cells)
+        # The first is the name that other commands want.
         table.add_column(column, justify="right" if numbers else "left", no_wrap=n == 0)
     for row in cells:
-        table.add_row(*["" if cell is None else str(cell) for cell in row])
+        table.add_row(*["" if cell is None else one_line(str(cell)) for cell in row])
     console = Console(markup=False, highlight=False)
     console.print(title, soft_wrap=True)
     console.print(table)
+
+
+def shortened(text: str | None, length: int = 120) -> str:
+    """The beginning of a text, for a table."""
+    text = text or ""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def print_lines(text: str, indent: str = "") -> None:
+    """What an agent or a tool wrote. Each of its lines is indented, the first one where `indent`
+    says so; it cannot draw over what stands around it, nor pass for it."""
+    first, *more = text.split("\n")
+    print(f"{indent}{one_line(first)}")
+    for line in more:
+        print(f"{indent or '  '}{one_line(line)}")
 
 
 def print_cost(cost: Cost) -> None:

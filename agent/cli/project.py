@@ -23,7 +23,16 @@ def opened_store(project: Path) -> Iterator[Store]:
     from ..errors import ProjectError
 
     path = project / ".gesso" / "store.db"
+    if not project.is_dir():
+        raise ProjectError(f"{project}: no such folder")
     if not path.is_file():
         raise ProjectError(f"{project}: nothing has run here yet (no {path})")
     with Store(path) as store:
         yield store
+
+
+def when_up(project: Path) -> str:
+    """What to add to the news that something goes on, where nothing is up to let it."""
+    from ..instance import running
+
+    return "" if running(project / ".gesso") else " at the next gesso up"

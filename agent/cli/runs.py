@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from .project import Json, Project, opened_store
+from .project import Json, Project, opened_store, when_up
 
 if TYPE_CHECKING:
     from ...memory import RunState, Wanted
@@ -28,7 +28,7 @@ def runs(
 ) -> None:
     """The runs, the newest last."""
     from ...memory import RunState
-    from .output import print_json, print_table
+    from .output import print_json, print_table, shortened
 
     if state is not None and state not in get_args(RunState):
         raise typer.BadParameter(f"{state}: no such state; {', '.join(get_args(RunState))}")
@@ -46,7 +46,7 @@ def runs(
                 run.trigger,
                 f"{run.queued.astimezone():%d %b %H:%M:%S}",
                 run.state,
-                run.reason,
+                shortened(run.reason),
             )
             for run in found
         ],
@@ -56,7 +56,7 @@ def runs(
 def logs(run: RunName, project: Project = Path(), as_json: Json = False) -> None:
     """What happened in a run, line by line; `trace` has the results whole."""
     from ..trace import history, run_of
-    from .output import print_json
+    from .output import print_json, print_lines
 
     with opened_store(project) as store:
         lines = history(store, run_of(store, run))
@@ -64,36 +64,36 @@ def logs(run: RunName, project: Project = Path(), as_json: Json = False) -> None
         print_json([asdict(line) for line in lines])
         return
     for line in lines:
-        what = " ".join(line.what.split())
-        cut = f"{what[:LINE_LENGTH]}…" if len(what) > LINE_LENGTH else what
-        print(f"{line.at.astimezone():%Y-%m-%d %H:%M:%S} {cut}")
+        cut = line.what if len(line.what) <= LINE_LENGTH else f"{line.what[:LINE_LENGTH]}…"
+        print_lines(f"{line.at.astimezone():%Y-%m-%d %H:%M:%S} {' '.join(cut.split())}")
 
 
 def trace(run: RunName, project: Project = Path(), as_json: Json = False) -> None:
     """A run turn by turn: prompt, answer, calls, results, usage."""
     from ..trace import run_of
     from ..trace import trace as traced
-    from .output import print_json
+    from .output import print_json, print_lines
 
     with opened_store(project) as store:
         found = traced(store, run_of(store, run))
     if as_json:
         print_json(asdict(found))
         return
-    print(f"{found.run.id}: {found.run.state}{f': {found.run.reason}' if found.run.reason else ''}")
+    reason = f": {found.run.reason}" if found.run.reason else ""
+    print_lines(f"{found.run.id}: {found.run.state}{reason}")
     for turn in found.turns:
         print(f"\n--- turn {turn.number + 1}")
         for message in turn.added:
             if message.role != "tool":
-                print(f"{message.role}: {message.content}")
+                print_lines(f"{message.role}: {message.content}")
         if turn.text:
-            print(f"assistant: {turn.text}")
+            print_lines(f"assistant: {turn.text}")
         for call in turn.calls:
-            print(f"call: {call.text}")
+            print_lines(f"call: {call.text}")
             for event in call.events:
                 if event.kind in ("ask", "deny", "failed"):
-                    print(f"  {event.kind}: {event.detail}")
-            print(f"result: {'(none yet)' if call.result is None else call.result}")
+                    print_lines(f"{event.kind}: {event.detail}", "  ")
+            print_lines(f"result: {'(none yet)' if call.result is None else call.result}")
         if turn.usage is not None:
             used = turn.usage
             seconds = used.prefill_seconds + used.denoising_seconds
@@ -105,12 +105,12 @@ def trace(run: RunName, project: Project = Path(), as_json: Json = False) -> Non
 
 
 def pause(run: RunName, project: Project = Path()) -> None:
-    """Stop a run at its next step, until it is resumed."""
+    """Hold a run until it is resumed: at its next step, or at once where it waits."""
     _want(run, "pause", project)
 
 
 def cancel(run: RunName, project: Project = Path()) -> None:
-    """End a run for good, at its next step."""
+    """End a run for good: at its next step, or at once where it waits."""
     _want(run, "cancel", project)
 
 
@@ -123,7 +123,7 @@ def resume(run: RunName, project: Project = Path()) -> None:
         found = run_of(store, run)
         if not store.resume(found.id):
             raise ProjectError(f"{found.id}: is {found.state}, and cannot be resumed")
-    print(f"{found.id} goes on with gesso up")
+    print(f"{found.id} goes on{when_up(project)}")
 
 
 def _want(run: str, wanted: Wanted, project: Path) -> None:
@@ -132,6 +132,12 @@ def _want(run: str, wanted: Wanted, project: Path) -> None:
 
     with opened_store(project) as store:
         found = run_of(store, run)
-        if not store.want(found.id, wanted, at=datetime.now(UTC)):
-            raise ProjectError(f"{found.id}: has ended: it is {found.state}")
-    print(f"{found.id}: {wanted}")
+        changed = store.want(found.id, wanted, at=datetime.now(UTC))
+        found = run_of(store, found.id)
+    if not changed and found.wanted is None:
+        raise ProjectError(f"{found.id}: has ended: it is {found.state}")
+    if found.wanted is None:
+        print(f"{found.id} is {found.state}")
+    else:
+        what = "paused" if found.wanted == "pause" else "cancelled"
+        print(f"{found.id} is {what} at its next step")

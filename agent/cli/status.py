@@ -45,6 +45,8 @@ def status(folder: Folder = Path(), as_json: Json = False) -> None:
 
 
 def _row(agent: AgentStatus) -> tuple[str, str, str, str, str]:
+    from .output import shortened
+
     if agent.problem is not None:
         return agent.file, "", "", "broken", agent.problem
     triggers = "; ".join(agent.triggers)
@@ -52,7 +54,7 @@ def _row(agent: AgentStatus) -> tuple[str, str, str, str, str]:
     if run is None:
         return agent.name or "", triggers, "", "", ""
     at = run.ended or run.started or run.queued
-    return agent.name or "", triggers, _time(at), run.state, run.reason or ""
+    return agent.name or "", triggers, _time(at), run.state, shortened(run.reason)
 
 
 def _time(at: datetime) -> str:

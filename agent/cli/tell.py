@@ -21,11 +21,17 @@ def tell(
     from ...memory import Letter, Store
     from ...tools.people import PERSON
     from ..errors import ProjectError
-    from ..runtime import agents_of, state_of
+    from ..runtime import state_of
+    from ..status import status_of
 
-    known = {agent.name for agent in agents_of(project)}
+    agents = status_of(project).agents
+    known = [agent.name for agent in agents if agent.name is not None]
+    broken = [agent.problem for agent in agents if agent.problem is not None]
     if name not in known:
-        raise ProjectError(f"unknown agent {name}; known are {', '.join(sorted(known))}")
+        also = f"; and {broken[0]}" if broken else ""
+        raise ProjectError(f"unknown agent {name}; known are {', '.join(known) or 'none'}{also}")
+    if not text.strip():
+        raise ProjectError("the message says nothing")
     with Store(state_of(project) / "store.db") as store:
         store.mail.post(Letter(uuid.uuid4().hex, name, PERSON, text, datetime.now(UTC)))
     print(f"told {name}")

@@ -54,7 +54,7 @@ def test_runs_logs_and_trace_tell_what_happened(run: str, gesso: Command) -> Non
     assert gesso("runs", "--state", "asleep")[0] == 2
     lines = [line["what"] for line in json.loads(gesso("logs", run[:9], "--json")[1])]
     assert lines[0] == "queued: manual"
-    assert "turn 0: 100 + 20 tokens, 9 steps, 0.75 s" in lines
+    assert "turn 1: 100 + 20 tokens, 9 steps, 0.75 s" in lines
     assert "inbox 1: question: Which year?" in lines
     assert lines[-1] == "waiting: asks: Which year?"
     traced = json.loads(gesso("trace", run, "--json")[1])
@@ -71,11 +71,39 @@ def test_runs_logs_and_trace_tell_what_happened(run: str, gesso: Command) -> Non
 
 
 def test_a_run_is_cancelled_by_how_its_name_begins(run: str, gesso: Command) -> None:
-    assert gesso("cancel", "clerk")[1] == f"{run}: cancel\n"
+    assert gesso("cancel", "clerk")[1] == f"{run} is cancelled\n"
     code, _, error = gesso("resume", run)
     assert code == 2
     assert "is cancelled, and cannot be resumed" in error
     assert "there is no such run" in gesso("pause", "nobody")[2]
+
+
+def test_a_run_is_paused_with_what_it_asked_and_resumed(run: str, gesso: Command) -> None:
+    assert gesso("pause", run)[1] == f"{run} is paused\n"
+    assert gesso("approve", "1", "2026")[1] == (
+        f"approved: Which year?\n{run} is paused: gesso resume {run}\n"
+    )
+    assert gesso("resume", run)[1] == f"{run} goes on at the next gesso up\n"
+
+
+def test_what_an_agent_wrote_cannot_pass_for_another_entry(
+    project: Path, write_agent: Callable[..., Path], gesso: Command
+) -> None:
+    forged = "Hello.\n9  approval  clerk  25 Nov 05:04\n\x1b[2J\u202ewrite_file"
+    write_agent("name: clerk\ntools: [send_message]")
+    turns = [calls(("send_message", {"to": "person", "text": forged})), says(forged)]
+    with Runtime(project, engine=engine(*turns), listen=False) as runtime:
+        run = runtime.run("clerk", "hello").id
+    shown = gesso("inbox")[1]
+    assert [line for line in shown.splitlines() if line[0].isdigit()] == [shown.splitlines()[0]]
+    for printed in (shown, gesso("trace", run)[1], gesso("logs", run)[1]):
+        assert "\x1b" not in printed
+        assert "\u202e" not in printed
+        assert "\\x1b[2J\\u202ewrite_file" in printed
+
+
+def test_the_names_of_runs_are_shown_whole(run: str, gesso: Command) -> None:
+    assert run in gesso("runs")[1]
 
 
 def test_an_agent_is_told(project: Path, gesso: Command) -> None:
@@ -84,6 +112,18 @@ def test_an_agent_is_told(project: Path, gesso: Command) -> None:
         (letter,) = store.mail.waiting()
     assert (letter.agent, letter.sender, letter.text) == ("clerk", "person", "Good morning")
     assert "unknown agent clark; known are clerk" in gesso("tell", "clark", "Good morning")[2]
+
+
+def test_an_agent_is_told_though_the_file_of_another_is_broken(
+    project: Path, gesso: Command
+) -> None:
+    (project / "agents" / "other.md").write_text("---\nname: other\ntoolz: []\n---\nGo.")
+    assert gesso("tell", "clerk", "hello")[:2] == (0, "told clerk\n")
+    code, _, error = gesso("tell", "other", "hello")
+    assert code == 2
+    assert "unknown agent other; known are clerk; and " in error
+    assert "other.md:3: toolz: unknown field" in error
+    assert gesso("tell", "clerk", " ")[0] == 2
 
 
 def test_where_nothing_has_run_the_commands_say_so(gesso: Command) -> None:

@@ -47,6 +47,53 @@ def test_old_turns_are_told_by_a_summary_and_stay_in_the_store(
     assert last[2].tool_calls[0].arguments == {"folder": "inbox"}
 
 
+def test_a_part_that_goes_on_with_a_full_context_is_preceded_by_a_summary(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent("name: clerk\ntools: [list_files, ask_person]")
+    read: list[Request] = []
+
+    def turn(request: Request) -> Result:
+        read.append(request)
+        if request.messages[0].content.startswith("Summarise"):
+            return says("The project has an inbox.")
+        turns = [
+            calls(("list_files", {"folder": "."})),
+            calls(("ask_person", {"question": "Well?"}), usage=FULL),
+            says("Done."),
+        ]
+        return turns[len([r for r in read if not r.messages[0].content.startswith("Summ")]) - 1]
+
+    with Runtime(project, engine=engine(*[turn] * 4)) as runtime:
+        run = runtime.run("clerk", "What is there?")
+        assert run.state == "waiting"
+        runtime.store.inbox.decide(1, "approved", note="yes", at=run.queued)
+        runtime.deliver()
+        assert runtime.wait(run.id).state == "done"
+    assert "[what happened so far]" in read[-1].messages[0].content
+
+
+def test_a_summary_that_spends_the_budget_stops_the_run(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent("name: clerk\ntools: [list_files]\nbudget: {tokens: 3250}")
+    turns = {
+        0: calls(("list_files", {"folder": "."})),
+        1: calls(("list_files", {"folder": "inbox"}), usage=FULL),
+    }
+    written: list[int] = []
+
+    def turn(request: Request) -> Result:
+        if request.messages[0].content.startswith("Summarise"):
+            return says("The project has an inbox.")
+        written.append(len(written))
+        return turns[written[-1]]
+
+    with Runtime(project, engine=engine(*[turn] * 4)) as runtime:
+        run = runtime.run("clerk", "What is there?")
+    assert (run.state, run.reason) == ("stopped", "the budget of 3250 tokens is spent")
+
+
 def test_a_short_conversation_is_left_alone() -> None:
     stored = [StoredMessage(n, role, "") for n, role in enumerate(["system", "user", "assistant"])]
     assert needed(stored, 100, 0, 4096) is None

@@ -32,7 +32,7 @@ def test_a_work_and_its_steps_happen_once(tmp_path: Path) -> None:
             "SELECT DISTINCT serialization, application_version FROM workflow_status"
         ).fetchall()
     connection.close()
-    assert rows == [("portable_json", "2")]
+    assert rows == [("portable_json", "3")]
 
 
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:

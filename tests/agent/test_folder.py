@@ -1,5 +1,6 @@
 """Files that land, and the runs they start: one each, over restarts."""
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -132,3 +133,31 @@ def test_a_file_whose_run_the_journal_has_forgotten_is_not_read_again(
         assert runtime.enqueue_document("clerk", path) == run
         assert runtime.wait(run).state == "done"
     assert len(requests(scripted)) == 1
+
+
+def test_a_file_that_cannot_be_queued_keeps_no_other_from_it(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent(FRONT)
+    (project / "inbox" / os.fsdecode(b"a\xff.txt")).write_text("no name in UTF-8")
+    with Runtime(project, engine=engine(says("ok"))) as runtime:
+        runtime.load()
+        with watching(runtime):
+            (project / "inbox" / "b.txt").write_text("B")
+            wait_until(lambda: len(runtime.store.runs()) == 1)
+            (project / "inbox" / "c.txt").write_text("C")
+            wait_until(lambda: len(runtime.store.runs()) == 2)
+
+
+def test_a_folder_that_was_gone_is_watched_again(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent(FRONT)
+    with Runtime(project, engine=engine(says("ok"))) as runtime:
+        runtime.load()
+        (project / "inbox").rmdir()
+        with watching(runtime):
+            time.sleep(0.2)
+            (project / "inbox").mkdir()
+            (project / "inbox" / "a.txt").write_text("A")
+            wait_until(lambda: len(runtime.store.runs()) == 1)

@@ -1,6 +1,7 @@
 """One run, turn by turn, with a scripted engine and the real store and journal."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -329,3 +330,16 @@ def test_an_unknown_agent_is_named_with_those_known(project: Path) -> None:
         runtime.load()
         with pytest.raises(AgentError, match="unknown agent clark; known are clerk"):
             runtime.run("clark", "hello")
+
+
+def test_the_log_shows_the_beginning_of_what_is_long(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gesso")
+    folder = "x" * 5000
+    with Runtime(
+        project, engine=engine(calls(("read_file", {"path": folder})), says("ok"))
+    ) as runtime:
+        run = runtime.run("clerk", "hello " * 1000)
+        assert runtime.store.messages(run.id)[1].content == "hello " * 1000
+    assert max(len(record.getMessage()) for record in caplog.records) < 800

@@ -1,38 +1,19 @@
 """Runs that wait: for approval, for an answer, for the person to resume them, for another try."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gesso.agent import Runtime
-from gesso.engine import Engine, EngineError, Request, Result
-from gesso.memory import Letter, Run, Verdict
+from gesso.engine import EngineError, Request, Result
+from gesso.memory import Letter, Verdict
 from gesso.tools import Context, Tool, tool
+from gesso.tools.tool import PersonNeeded
 from scripted import calls, engine, requests, says
+from waiting import go_on, told, up
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-
-
-@contextmanager
-def up(project: Path, scripted: Engine, *tools: Tool) -> Iterator[Runtime]:
-    with Runtime(project, engine=scripted, tools=tools) as runtime:
-        runtime.load()
-        yield runtime
-
-
-def go_on(runtime: Runtime, run: Run) -> Run:
-    """Deliver, and wait for the run's next part."""
-    runtime.deliver()
-    after = runtime.store.run(run.id)
-    assert after is not None
-    return runtime.wait(run.id)
-
-
-def told(runtime: Runtime, run: Run) -> list[str]:
-    return [m.content for m in runtime.store.messages(run.id) if m.role == "tool"]
 
 
 @pytest.fixture
@@ -328,9 +309,15 @@ def test_a_secret_is_in_no_row_of_the_store(
         """Reveal."""
         return "the key is " + context.secrets["API_KEY"]
 
+    @tool
+    def check(context: Context) -> str:
+        """Check."""
+        raise PersonNeeded(f"Is {context.secrets['API_KEY']} right?")
+
     monkeypatch.setenv("API_KEY", "s3cr3t-s3cr3t")
-    write_agent("name: clerk\ntools: [reveal]\nsecrets: [API_KEY]")
-    with up(project, engine(calls(("reveal", {})), says("ok")), reveal) as runtime:
-        assert runtime.run("clerk", "hello").state == "done"
+    write_agent("name: clerk\ntools: [reveal, check]\nsecrets: [API_KEY]")
+    scripted = engine(calls(("reveal", {})), calls(("check", {})))
+    with up(project, scripted, reveal, check) as runtime:
+        assert runtime.run("clerk", "hello").state == "waiting"
     for file in (project / ".gesso").glob("*.db*"):
         assert b"s3cr3t-s3cr3t" not in file.read_bytes()

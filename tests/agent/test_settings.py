@@ -82,7 +82,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_variable_and_a_wrong_flag_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(AgentError, match=r"^flag: concurrency: Input should be greater"):
+    with pytest.raises(AgentError, match=r"^--concurrency: Input should be greater"):
         read_settings(tmp_path, concurrency=0)
     monkeypatch.setenv("GESSO_WEB_PORT", "many")
     with pytest.raises(AgentError, match=r"^GESSO_WEB_PORT: web_port: Input should be a"):

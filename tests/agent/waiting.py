@@ -1,4 +1,4 @@
-"""A runtime whose triggers are at work, and waiting for what comes of it."""
+"""A runtime that is up, and waiting for what comes of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from gesso.agent import Runtime
 from gesso.agent.settings import Settings
+from gesso.engine import Engine
+from gesso.memory import Run
+from gesso.tools import Tool
+
+
+@contextmanager
+def up(project: Path, scripted: Engine, *tools: Tool) -> Iterator[Runtime]:
+    with Runtime(project, engine=scripted, tools=tools) as runtime:
+        runtime.load()
+        yield runtime
+
+
+def go_on(runtime: Runtime, run: Run) -> Run:
+    """Deliver, and wait for the run's next part."""
+    runtime.deliver()
+    after = runtime.store.run(run.id)
+    assert after is not None
+    return runtime.wait(run.id)
+
+
+def told(runtime: Runtime, run: Run) -> list[str]:
+    return [m.content for m in runtime.store.messages(run.id) if m.role == "tool"]
 
 
 @contextmanager

@@ -35,26 +35,39 @@ from gesso.agent.webhook import sign
 from gesso.memory import Letter, Run, Store
 
 SECRET = "a-secret-for-the-soak"
-READ = """\
----
-name: {name}
-triggers: [{{folder: {name}, pattern: "*.txt"}}]
-tools: [read_file, save_record]
+RECORD = """\
 record:
-  company: {{type: string, description: Company}}
-  total: {{type: number, description: Total}}
+  company: {type: string, description: Company}
+  total: {type: number, description: Total}
+"""
+READ = (
+    """\
+---
+name: NAME
+triggers: [{folder: NAME, pattern: "*.txt"}]
+tools: [read_file, save_record]
+"""
+    + RECORD
+    + """\
 ---
 Read the file, then save its record.
 """
-ASK = """\
+)
+TOLD = (
+    """\
 ---
-name: {name}
-triggers: [{trigger}]
+name: NAME
+triggers: [TRIGGER]
 secrets: [SOAK_SECRET]
----
-Answer the question about the text.
+tools: [save_record]
 """
-QUESTION = "What is the total?\n\n{name} Market\nMilk 2.00\nBread 3.00\nTotal {total}.00"
+    + RECORD
+    + """\
+---
+Save the record of the document.
+"""
+)
+RECEIPT = "{name} Market\n{number} Mill Lane\n\nMilk  2.00\nBread  {number}.00\nTotal  {total}.00"
 
 
 class Soak:
@@ -72,7 +85,7 @@ class Soak:
         for n in range(20):
             kind = "reader" if n < 6 else "told" if n < 12 else "hooked" if n < 16 else "timed"
             name = f"{kind}-{n}"
-            message = json.dumps(QUESTION.format(name=name, total=n))
+            message = json.dumps(receipt("Clock", n))
             trigger = {
                 "reader": "",
                 "told": "",
@@ -81,17 +94,18 @@ class Soak:
             }[kind]
             if kind == "reader":
                 (self.folder / name).mkdir()
-            text = (READ if kind == "reader" else ASK).format(name=name, trigger=trigger)
+            text = (READ if kind == "reader" else TOLD).replace("NAME", name)
+            text = text.replace("TRIGGER", trigger)
             (self.folder / "agents" / f"{name}.md").write_text(text)
 
     def pull(self, store: Store, client: httpx.Client, number: int) -> None:
         """Start one run, by a file, a message or a delivery."""
         kind = self.rng.choice(["file", "message", "message", "webhook", "webhook"])
-        text = QUESTION.format(name=self.rng.choice(["North", "Hill"]), total=number)
+        text = receipt(self.rng.choice(["North", "Hill"]), number)
         if kind == "file":
             name = f"reader-{self.rng.randrange(6)}"
             self.sent[f"file {name}/{number}.txt"] = time.time()
-            (self.folder / name / f"{number}.txt").write_text(text.partition("\n\n")[2])
+            (self.folder / name / f"{number}.txt").write_text(text)
         elif kind == "message":
             name = f"told-{self.rng.randrange(6, 12)}"
             self.sent[text] = time.time()
@@ -109,6 +123,10 @@ class Soak:
         """When the trigger of a run was pulled; `None` of one that the clock started."""
         keys = (run.id, run.trigger, run.input)
         return next((self.sent[key] for key in keys if key in self.sent), None)
+
+
+def receipt(name: str, number: int) -> str:
+    return RECEIPT.format(name=name, number=number, total=number + 2)
 
 
 def megabytes() -> float:
@@ -160,6 +178,7 @@ def seen(work: Soak, runs: Sequence[Run]) -> dict[str, Any]:
     slope = np.polyfit(count / 1000, used, 1)[0]
     return {
         "runs": dict(Counter(run.state for run in runs)),
+        "why not done": dict(Counter(run.reason for run in runs if run.state != "done")),
         "triggers": len(work.sent),
         "lost": len(work.sent) - triggers,
         "doubled": len(begun) - triggers,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from gesso.memory import Entry, InboxError, Letter, Run, Store, StoreError
+from gesso.memory import Entry, InboxError, Letter, Run, RunState, Store, StoreError, Wanted
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -74,6 +74,63 @@ def test_a_run_is_continued_once(store: Store) -> None:
     assert run is not None
     assert (run.state, run.part, run.due, run.ended) == ("queued", 1, None, None)
     assert store.job("r") == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ended", "state"),
+    [
+        ("cancel", "waiting", "cancelled"),
+        ("cancel", "failed", "cancelled"),
+        ("cancel", "done", "done"),
+        ("pause", "waiting", "paused"),
+        ("pause", "retrying", "paused"),
+        ("pause", "stopped", "stopped"),
+    ],
+)
+def test_what_the_person_wants_of_a_run_holds_though_its_part_ends_first(
+    store: Store, wanted: Wanted, ended: RunState, state: RunState
+) -> None:
+    store.start_run("r", at=NOW)
+    assert store.want("r", wanted, at=NOW)
+    assert store.end_run("r", ended, reason="it waits", at=NOW, due=NOW) == state
+    assert store.ready_runs(NOW) == []
+
+
+def test_a_pause_takes_back_no_cancellation(store: Store) -> None:
+    assert store.want("r", "cancel", at=NOW)
+    assert not store.want("r", "pause", at=NOW)
+    assert not store.resume("r")
+    assert store.wanted("r") == "cancel"
+
+
+def test_a_pause_that_has_not_come_is_taken_back(store: Store) -> None:
+    assert store.want("r", "pause", at=NOW)
+    assert store.resume("r")
+    assert store.wanted("r") is None
+
+
+def test_a_run_that_is_paused_just_as_it_is_to_go_on_stays_paused(store: Store) -> None:
+    store.end_run("r", "retrying", reason="", at=NOW)
+    assert store.want("r", "pause", at=NOW)
+    assert not store.continue_run("r", 0, {})
+    paused = store.run("r")
+    assert paused is not None
+    assert (paused.state, paused.reason) == ("paused", "by the person")
+
+
+def test_nothing_of_a_cancelled_run_waits_for_the_person_but_what_it_told_them(
+    store: Store,
+) -> None:
+    asked = ask(store, "r/0/0")
+    message = store.inbox.add(
+        "r/0/1", 0, "message", "hi", run="r", agent="clerk", reason="", arguments={}, at=NOW
+    )
+    store.end_run("r", "waiting", reason="", at=NOW)
+    assert store.want("r", "cancel", at=NOW)
+    assert store.inbox.entries() == [message]
+    assert store.inbox.entries(open_only=False) == [asked, message]
+    with pytest.raises(InboxError, match="entry 1: its run was cancelled"):
+        store.inbox.decide(asked.id, "approved", note="", at=NOW)
 
 
 def test_a_letter_is_posted_once_and_due_in_its_time(store: Store) -> None:
