@@ -1,5 +1,5 @@
-"""Draw a training run's losses: `python -m gesso.engine.training.curve FOLDER` reads `log.jsonl` there
-and writes `curve.svg` beside it. Needs `gesso[training]`."""
+"""Draw a training run's losses: `python -m gesso.engine.training.curve FOLDER` reads `log.jsonl`
+in it and writes `curve.svg` beside it. Needs `gesso[training]`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def draw(folder: Path) -> Path:
     with rc_context({"svg.hashsalt": "gesso", "svg.fonttype": "none"}):
         figure = Figure(figsize=(8, 4), layout="constrained")
         axes = figure.subplots()
-        for (name, points), style in zip(read_losses(folder / "log.jsonl").items(), "-:", strict=True):
+        losses = read_losses(folder / "log.jsonl")
+        for (name, points), style in zip(losses.items(), "-:", strict=True):
             steps = [step for step, _ in points]
             axes.plot(steps, smoothed([loss for _, loss in points]), style, label=LABELS[name])
         axes.set(yscale="log", xlabel="step", ylabel="loss (nats a token)")
