@@ -30,9 +30,8 @@ campaigns: $(VENV)/.installed-dev  ## the attacks: thousands of drawn cases agai
 	$(BIN)/pytest -m slow tests/campaigns
 
 MINUTES ?= 180
-MOST ?= 1
 soak: $(VENV)/.installed-dev  ## twenty agents on the bundled model for hours: is memory level, is nothing lost?
-	$(BIN)/python tests/campaigns/soak.py --minutes $(MINUTES) --most $(MOST)
+	$(BIN)/python tests/campaigns/soak.py --minutes $(MINUTES)
 
 lint: $(VENV)/.installed-dev
 	mkdir -p $(VENV)/typing/gesso
