@@ -5,8 +5,8 @@
 Files, messages, intervals and webhooks start runs at a rate that the machine bears. Printed at the
 end: runs by state, triggers that were lost or doubled, the time from a trigger to the start of its
 run, and how the process's memory rose over the second half, by thousand runs. Exit code 1 where a
-trigger was lost or doubled, or memory rose by more than `--most` MB a thousand runs. A soak of fewer
-than a thousand runs is too short for a slope: in it, memory may rise by 100 MB in all.
+trigger was lost or doubled, or memory rose by more than `--most` MB a thousand runs. Fewer than a
+thousand runs are too few for a slope: in them, memory may rise by 100 MB in all.
 """
 
 from __future__ import annotations
