@@ -101,9 +101,9 @@ def test_a_repeated_delivery_is_told_nothing_new(
     write_agent("name: clerk\nrecall: 3")
     with Runtime(project, engine=engine(says("ok"))) as runtime:
         fact = runtime.store.memory.remember("Ada likes tea", source="chat", at=NOW)
-        for _ in range(3):
-            run = runtime.enqueue("clerk", "What does Ada like?", key="k", trigger="test")
-        assert runtime.wait(run).state == "done"
+        question = "What does Ada like?"
+        runs = {runtime.enqueue("clerk", question, key="k", trigger="test") for _ in range(3)}
+        assert [runtime.wait(run).state for run in runs] == ["done"]
         assert runtime.store.memory.fact(fact.id).uses == 1
 
 

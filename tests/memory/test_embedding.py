@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import cast
 
 import pytest
 from gesso.memory import EmbeddingError, Memory, served_embedding
@@ -20,16 +21,15 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Server
-
     def do_POST(self) -> None:
-        self.server.keys.append(self.headers["Authorization"])
+        server = cast(Server, self.server)
+        server.keys.append(self.headers["Authorization"])
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         data = [
             {"index": n, "embedding": [0.01, *(sum(w in text.lower() for w in i) for i in IDEAS)]}
             for n, text in enumerate(asked["input"])
         ]
-        body = self.server.answer or json.dumps({"data": data[::-1]}).encode()
+        body = server.answer or json.dumps({"data": data[::-1]}).encode()
         self.send_response(200 if self.path == "/v1/embeddings" else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -431,7 +431,7 @@ class _Bad(BaseHTTPRequestHandler):
             while kind == "endless":
                 self.wfile.write(b" " * 65536)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
 
 
