@@ -13,7 +13,26 @@ from pathlib import Path
 
 from watchfiles import watch
 
-SETTLE_MILLISECONDS = 400
+LOOK_MILLISECONDS = 400
+
+
+def looks(folder: Path, stop: threading.Event, *, recursive: bool = False) -> Iterator[set[Path]]:
+    """What has changed in the folder since the last look, often nothing, until `stop` is set; at
+    the first look, all that is in it."""
+    # The first look comes after the watch has begun, so that no file falls between the two.
+    first = True
+    for changes in watch(
+        folder,
+        watch_filter=None,
+        debounce=LOOK_MILLISECONDS,
+        rust_timeout=LOOK_MILLISECONDS,
+        yield_on_timeout=True,
+        stop_event=stop,
+        recursive=recursive,
+    ):
+        changed = {Path(name) for _, name in changes}
+        yield changed | set(folder.iterdir()) if first else changed
+        first = False
 
 
 def settled_files(
@@ -21,22 +40,8 @@ def settled_files(
 ) -> Iterator[Path]:
     """Until `stop` is set. A file has settled when its size and time were the same two looks
     in a row. What is hidden, or `recursive` finds in a hidden folder, is none of it."""
-    # The first look comes after the watch has begun, so that no file falls between the two.
-    pending: dict[Path, tuple[int, int] | None] | None = None
-    for changes in watch(
-        folder,
-        watch_filter=None,
-        debounce=SETTLE_MILLISECONDS,
-        rust_timeout=SETTLE_MILLISECONDS,
-        yield_on_timeout=True,
-        stop_event=stop,
-        recursive=recursive,
-        raise_interrupt=False,
-    ):
-        changed = {Path(name) for _, name in changes}
-        if pending is None:
-            pending = {}
-            changed |= set(folder.iterdir())
+    pending: dict[Path, tuple[int, int] | None] = {}
+    for changed in looks(folder, stop, recursive=recursive):
         if recursive:  # a folder may have come with files in it
             changed |= {below for path in changed if path.is_dir() for below in path.rglob("*")}
         for path in sorted(changed):

@@ -167,14 +167,10 @@ class Loop:
         return self._generated(job.model, request) | {"outside": _from_outside(blocks)}
 
     def summarise(
-        self, job: Job, stored: Sequence[StoredMessage], kept: int, seed: int
+        self, job: Job, stored: Sequence[StoredMessage], kept: int, context_length: int, seed: int
     ) -> dict[str, Any]:
         """A summary of the messages up to `kept`."""
-        try:
-            length = self._engine(job.model).context_length
-        except EngineError as error:
-            return {"error": str(error)}
-        return self._generated(job.model, summary_request(stored, kept, length, seed))
+        return self._generated(job.model, summary_request(stored, kept, context_length, seed))
 
     def _generated(self, model: str, request: Request) -> dict[str, Any]:
         try:
@@ -235,14 +231,11 @@ class _Run:
                 return
 
     def _begin(self) -> None:
-        opening = (Message("system", self.job.instructions), Message("user", self.job.input))
-        known = self._step(
-            "store",
-            self.loop.begin,
-            self.run,
-            self.job,
-            [_stored(n, m) for n, m in enumerate(opening)],
+        opening = (
+            StoredMessage(0, "system", self.job.instructions),
+            StoredMessage(1, "user", self.job.input),
         )
+        known = self._step("store", self.loop.begin, self.run, self.job, opening)
         self.outside |= known["outside"]
         self.stored = [StoredMessage(**message) for message in known["messages"]]
         for row in known["entries"]:
@@ -292,7 +285,15 @@ class _Run:
         if kept is None:
             return
         seed = seed_of(self.run, self._turn, self.part)
-        written = self._step("summarise", self.loop.summarise, self.job, self.stored, kept, seed)
+        written = self._step(
+            "summarise",
+            self.loop.summarise,
+            self.job,
+            self.stored,
+            kept,
+            self.context_length,
+            seed,
+        )
         if "text" not in written:
             log.warning("no summary: %s", written["error"])
             return
@@ -325,12 +326,12 @@ class _Run:
             self._keep([], entry)
             raise Ended("failed", written["error"], passing=passing)
         self.context_length = written["context_length"]
-        calls = [ToolCall(call["name"], call["arguments"]) for call in written["tool_calls"]]
-        self._keep([_stored(len(self.stored), Message("assistant", written["text"], calls))], entry)
+        text, calls = written["text"], written["tool_calls"]
+        self._keep([StoredMessage(len(self.stored), "assistant", text, calls)], entry)
         if written["finish_reason"] == "length":
             self._look_at_the_budget()
             raise Ended("stopped", f"turn {turn + 1} was cut off: the context is full")
-        if not calls and not written["text"].strip():
+        if not calls and not text.strip():
             raise Ended("stopped", f"turn {turn + 1} says nothing")
         return bool(calls)
 
@@ -364,8 +365,7 @@ class _Run:
         if answer.ok:
             self.succeeded.add(name)
             self._note_source(call.name, call.arguments)
-        result = Message("tool", answer.content, name=call.name)
-        self._keep([_stored(len(self.stored), result)])
+        self._keep([StoredMessage(len(self.stored), "tool", answer.content, name=call.name)])
         results = [message for message in self.stored if message.role == "tool"]
         if len(results) >= FAILURES and all(_failed(message) for message in results[-FAILURES:]):
             last = results[-1].content.removeprefix("error: ")
@@ -405,11 +405,6 @@ def seed_of(run: str, turn: int, part: int = 0) -> int:
     part is another."""
     text = f"{run}/{turn}/{part}" if part else f"{run}/{turn}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-
-
-def _stored(position: int, message: Message) -> StoredMessage:
-    calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in message.tool_calls]
-    return StoredMessage(position, message.role, message.content, calls, message.name)
 
 
 def _from_outside(blocks: Sequence[Block]) -> bool:

@@ -59,7 +59,11 @@ def run_of(store: Store, name: str) -> Run:
 
 def trace(store: Store, run: Run) -> Trace:
     """Turn by turn: prompt, answer, calls, results, usage."""
-    entries = {entry.key: entry for entry in store.entries(run=run.id)}
+    usages: dict[int, LedgerEntry] = {}
+    for entry in store.entries(run=run.id):
+        turn, more = _place(run, entry)
+        if more != "summary":
+            usages.setdefault(turn, entry)
     events: dict[str, list[Event]] = {}
     for event in store.audit.events(run=run.id):
         events.setdefault(event.call, []).append(event)
@@ -80,9 +84,7 @@ def trace(store: Store, run: Run) -> Trace:
             )
             for n, call in enumerate(message.tool_calls)
         ]
-        key = f"{run.id}/{number}"
-        usage = next((e for k, e in entries.items() if k == key or _later(k, key)), None)
-        turns.append(TracedTurn(number, added, message.content, calls, usage))
+        turns.append(TracedTurn(number, added, message.content, calls, usages.get(number)))
         added = []
     return Trace(run, turns)
 
@@ -96,11 +98,9 @@ def history(store: Store, run: Run) -> list[Line]:
         tokens = f"{entry.prompt_tokens} + {entry.output_tokens} tokens"
         seconds = entry.prefill_seconds + entry.denoising_seconds
         steps = f"{entry.denoising_steps} steps, {seconds:.2f} s"
-        lines.append(
-            Line(
-                entry.at, f"{_generation(entry.key.removeprefix(f'{run.id}/'))}: {tokens}, {steps}"
-            )
-        )
+        turn, more = _place(run, entry)
+        what = "summary before turn" if more == "summary" else "turn"
+        lines.append(Line(entry.at, f"{what} {turn + 1}: {tokens}, {steps}"))
     for event in store.audit.events(run=run.id):
         detail = f": {event.detail}" if event.detail else ""
         lines.append(Line(event.at, f"{event.kind}: {event.text}{detail}"))
@@ -125,12 +125,8 @@ def _results(after: Sequence[StoredMessage]) -> list[str]:
     return results
 
 
-def _generation(key: str) -> str:
-    """What a ledger's key, behind the run, is called: turns are counted from one."""
-    turn, _, more = key.partition("/")
-    return f"summary before turn {int(turn) + 1}" if more == "summary" else f"turn {int(turn) + 1}"
-
-
-def _later(key: str, turn: str) -> bool:
-    """Whether a ledger's key is that of the same turn, written by a later part."""
-    return key.startswith(f"{turn}/") and key.rpartition("/")[2].isdigit()
+def _place(run: Run, entry: LedgerEntry) -> tuple[int, str]:
+    """The turn that a ledger's entry is about, counted from zero, and what its key says beyond:
+    `summary` for one of what came before, else the run's part where that is not the first."""
+    turn, _, more = entry.key.removeprefix(f"{run.id}/").partition("/")
+    return int(turn), more

@@ -11,18 +11,16 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from watchfiles import watch
 
 from ..memory import StoreError
 from ..tools import read_secrets
 from .clock import Clock
 from .errors import AgentError
-from .folder import settled_files
+from .folder import looks, settled_files
 from .trigger import CronTrigger, FolderTrigger, IntervalTrigger, Timed, Trigger, WebhookTrigger
 from .webhook import Webhooks
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gesso")
 
-LOOK_MILLISECONDS = 400
 AGAIN_SECONDS = 2.0
 
 
@@ -58,8 +55,13 @@ class Watch:
         `ListenError` where the webhooks have nowhere to listen."""
         for name, agent in self._runtime.agents.items():
             self._set(name, agent.triggers)
-        for _ in _looks(self._runtime.folder / "agents", stop):
-            self._take_in()
+        agents = self._runtime.folder / "agents"
+        if not agents.is_dir():
+            stop.wait()
+            return
+        for number, changed in enumerate(looks(agents, stop)):
+            if changed or number == 0:
+                self._take_in()
 
     def _set(self, agent: str, triggers: Sequence[Trigger]) -> None:
         """From now on these are the triggers of this agent, and no others."""
@@ -159,27 +161,6 @@ def _close(watches: Iterable[_FolderWatch]) -> None:
         one.stop.set()
     for one in watches:
         one.thread.join()
-
-
-def _looks(folder: Path, stop: threading.Event) -> Iterator[None]:
-    """Once when the watch of the folder has begun, then whenever something in it has changed;
-    never, where there is no such folder. Ends when `stop` is set."""
-    if not folder.is_dir():
-        stop.wait()
-        return
-    begun = False
-    for changes in watch(
-        folder,
-        watch_filter=None,
-        debounce=LOOK_MILLISECONDS,
-        rust_timeout=LOOK_MILLISECONDS,
-        yield_on_timeout=True,
-        stop_event=stop,
-        recursive=False,
-    ):
-        if changes or not begun:
-            begun = True
-            yield
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

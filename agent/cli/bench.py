@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from .options import Json
+
 Prompt = Annotated[int, typer.Option("--prompt-tokens", help="Length of the prompt.")]
 Steps = Annotated[int, typer.Option("--steps", help="Denoising steps a canvas.")]
 Rounds = Annotated[int, typer.Option("--rounds", help="Timed rounds of each engine.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def bench(

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from .options import Folder, Json
 from .up import Concurrency, Device, Dtype, Model
-
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def config(

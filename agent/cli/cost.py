@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from .project import Json, opened_store
-
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
+from .options import Folder, Json
+from .project import opened_store
 
 
 def cost(folder: Folder = Path(), as_json: Json = False) -> None:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import Json
+
 BUNDLED = Path(__file__).parent.parent / "demo"
 BIGGER = "google/diffusiongemma-26B-A4B-it"
 
@@ -17,7 +19,6 @@ Folder = Annotated[
     Path | None, typer.Argument(metavar="[DIR]", help="Where to copy it; a new temporary folder.")
 ]
 Model = Annotated[str, typer.Option(metavar="M", help="The model that reads the receipts.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) -> None:

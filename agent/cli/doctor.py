@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+from .options import Folder, Json
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import Json
+
 if TYPE_CHECKING:
     from ...engine import ToolDeclaration
 
@@ -24,7 +26,6 @@ Tools = Annotated[
 Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed, the same answer.")]
 MaxTokens = Annotated[int | None, typer.Option(metavar="N", help="The answer's longest length.")]
 Think = Annotated[bool, typer.Option("--think", help="Let the model think before it answers.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def generate(

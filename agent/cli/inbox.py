@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .project import Json, Project, opened_store, when_up
+from .options import Json, Project
+from .project import opened_store, when_up
 
 if TYPE_CHECKING:
     from ...memory import Verdict

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
+from .options import Folder
+
 Tools = Annotated[
     str | None,
     typer.Option(

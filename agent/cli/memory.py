@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import Json, Project
+
 if TYPE_CHECKING:
     from ...memory import Block, Fact, Memory
 
 memory = typer.Typer(name="memory", help="Search and mend what the agents remember.")
 
-# What the person says by hand has this source.
-PERSON = "person"
-
-Project = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")]
 OfAgent = Annotated[
     str | None, typer.Option("--agent", metavar="NAME", help="As this agent sees it.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @memory.command()
@@ -97,6 +94,8 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Say a fact anew, or set a block. The fact's old words stay in `list --all`."""
+    from ...tools.people import PERSON
+
     now = datetime.now(UTC)
     with _opened(project, new=True) as opened:
         if not what.isdecimal():

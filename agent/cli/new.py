@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from .options import Project
+
 TEMPLATE = Path(__file__).parent / "new.md"
 INBOX = "inbox"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the agent is called.")]
-Project = Annotated[Path, typer.Option(metavar="DIR", help="The project's folder.")]
 
 
 def new(name: Name, project: Project = Path(".")) -> None:

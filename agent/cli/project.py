@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...memory import Store
-
-Project = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @contextmanager

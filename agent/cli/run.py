@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from .options import Json
+
 AgentFile = Annotated[Path, typer.Argument(metavar="AGENT.md", help="The agent's file.")]
 Text = Annotated[str, typer.Argument(metavar="MESSAGE", help="What to tell the agent.")]
 Model = Annotated[
     str | None, typer.Option(metavar="M", help="A model instead of the one in the agent's file.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def run(agent_file: AgentFile, text: Text, model: Model = None, as_json: Json = False) -> None:

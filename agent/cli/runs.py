@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from .project import Json, Project, opened_store, when_up
+from .options import Json, Project
+from .project import opened_store, when_up
 
 if TYPE_CHECKING:
     from ...memory import RunState, Wanted
 
-LINE_LENGTH = 200
+LINE_LENGTH = 201
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run, or how its name begins.")]
 
@@ -56,7 +57,7 @@ def runs(
 def logs(run: RunName, project: Project = Path(), as_json: Json = False) -> None:
     """What happened in a run, line by line; `trace` has the results whole."""
     from ..trace import history, run_of
-    from .output import print_json, print_lines
+    from .output import print_json, print_lines, shortened
 
     with opened_store(project) as store:
         lines = history(store, run_of(store, run))
@@ -64,8 +65,8 @@ def logs(run: RunName, project: Project = Path(), as_json: Json = False) -> None
         print_json([asdict(line) for line in lines])
         return
     for line in lines:
-        cut = line.what if len(line.what) <= LINE_LENGTH else f"{line.what[:LINE_LENGTH]}…"
-        print_lines(f"{line.at.astimezone():%Y-%m-%d %H:%M:%S} {' '.join(cut.split())}")
+        what = " ".join(shortened(line.what, LINE_LENGTH).split())
+        print_lines(f"{line.at.astimezone():%Y-%m-%d %H:%M:%S} {what}")
 
 
 def trace(run: RunName, project: Project = Path(), as_json: Json = False) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import Folder
+
 if TYPE_CHECKING:
     from ..service import Service
 
@@ -19,7 +21,6 @@ class Manager(StrEnum):
     launchd = "launchd"
 
 
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="The service's name; else the folder's.")
 ]

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from .options import Folder, Json
 
 if TYPE_CHECKING:
     from ..status import AgentStatus
-
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def status(folder: Folder = Path(), as_json: Json = False) -> None:

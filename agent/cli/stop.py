@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder.")]
+from .options import Folder, Json
+
 Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def stop(folder: Folder = Path(), timeout: Timeout = 60.0, as_json: Json = False) -> None:

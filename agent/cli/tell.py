@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .project import Project
+from .options import Project
 
 
 def tell(
