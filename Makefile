@@ -20,8 +20,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed  ## file eight receipts with the bundled model, and show what it cost
 	$(BIN)/gesso demo
 
-test: $(VENV)/.installed-dev  ## the fast suite
-	$(BIN)/pytest
+test: $(VENV)/.installed-dev  ## the fast suite, a process for each core
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow
