@@ -154,7 +154,7 @@ def _chosen(rng: random.Random, page: Draft) -> Sequence[Entry]:
 def _field(rng: random.Random, entry: Entry, described: bool) -> tuple[dict[str, Any], Any]:
     """One field's schema and its value."""
     schema: dict[str, Any] = {"type": "string"}
-    value: Any = entry.value
+    value: Any = entry.token or entry.value
     if entry.kind in NUMBERS and rng.random() < 0.65:
         schema["type"] = NUMBERS[entry.kind]
         value = Decimal(entry.value.replace(",", "").rstrip("%"))

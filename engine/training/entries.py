@@ -17,7 +17,8 @@ from .words import Words
 @dataclass(frozen=True)
 class Entry:
     """One value of a document, letter by letter (lines joined by a space); `kind` is the method of
-    `Words` that drew it, `choices` are the values it may have, if they are few."""
+    `Words` that drew it, `choices` are the values it may have, if they are few. `token` is the
+    value with what is glued to it, such as a currency's sign: what a text field holds."""
 
     kind: str
     label: str
@@ -25,6 +26,7 @@ class Entry:
     descriptions: tuple[str, ...]
     value: str
     choices: tuple[str, ...] = ()
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,15 @@ ROLES: dict[str, Role] = {
 _CHOICES = {"state": STATES, "level": LEVELS, "currency": CURRENCIES}
 
 
-def role_entry(words: Words, role_name: str, value: str | None = None) -> Entry:
+def role_entry(
+    words: Words, role_name: str, value: str | None = None, token: str | None = None
+) -> Entry:
     """An entry of a known role."""
     role = ROLES[role_name]
     value = draw(words, role.kind) if value is None else value
     label = words.rng.choice(role.labels)
     choices = choices_for(words, role.kind, value)
-    return Entry(role.kind, label, role.names, role.descriptions, value, choices)
+    return Entry(role.kind, label, role.names, role.descriptions, value, choices, token)
 
 
 def qualified_entries(words: Words, count: int) -> list[Entry]:

@@ -140,8 +140,8 @@ class _Receipt:
         text = text.upper() if self.upper else text
         return slip(self.rng, text) if self.scanned and self.rng.random() < 0.04 else text
 
-    def keep(self, role: str, value: str) -> None:
-        self.entries.append(role_entry(self.words, role, value))
+    def keep(self, role: str, value: str, token: str | None = None) -> None:
+        self.entries.append(role_entry(self.words, role, value, token))
 
     def own(self, kind: str, noun: str, value: str) -> None:
         """An entry whose name says what it is."""
@@ -274,17 +274,20 @@ def _particulars(page: _Receipt) -> list[str]:
     words, rng = page.words, page.rng
     date, time = words.date(), words.time()
     page.keep("date", date)
-    shown = date
-    if rng.random() < 0.5:
-        shown = f"{date}{rng.choice([' ', ' ', '  ', ', '])}{time}"
+    shown, timed = date, rng.random()
+    if timed < 0.55:
         page.keep("time", time)
+        shown = f"{date}{rng.choice([' ', ' ', '  ', ', ', page.gap])}{time}"
+        if rng.random() < 0.2:
+            shown = f"{time}{rng.choice([' ', '  ', page.gap])}{date}"
         if rng.random() < 0.1:
             shown = f"{rng.choice(['MON', 'TUE', 'Wed', 'SAT'])} {shown}"
-    elif rng.random() < 0.3:
+    elif timed < 0.68:
         page.keep("time", time)
-        shown += f"{page.gap}{page.labelled('time', time)}"
-    labelled = rng.random() < (0.65 if page.scanned else 0.45)
-    particulars = [page.labelled("date", shown) if labelled else shown]
+        between = "" if page.scanned and rng.random() < 0.15 else page.gap
+        shown += f"{between}{page.labelled('time', time)}"
+    labelled = rng.random() < (0.5 if page.scanned else 0.45)
+    particulars = [page.labelled("date", shown) if labelled else _among(page, shown)]
     if rng.random() < 0.75:
         number = words.code()
         page.keep("number", number)
@@ -299,6 +302,29 @@ def _particulars(page: _Receipt) -> list[str]:
         particulars.append(f"{label}{page.colon}{value}")
     rng.shuffle(particulars)
     return particulars
+
+
+def _among(page: _Receipt, shown: str) -> str:
+    """An unlabelled date by itself, or on one line with what has nothing to do with it."""
+    words, rng = page.words, page.rng
+    if not page.scanned or rng.random() < 0.5:
+        return shown
+    gap = rng.choice([" ", page.gap])
+    others = [
+        lambda: words.digits(2, 9),
+        lambda: f"#{words.digits(1, 4)}",
+        words.code,
+        lambda: page.value(words.person()),
+        lambda: (
+            f"{page.pick(_LABELS['junk'])}{rng.choice([' ', ':', '#', ' #'])}{words.digits(1, 5)}"
+        ),
+        lambda: f"{page.pick(_LABELS['number'])}{page.colon}{words.code()}",
+    ]
+    before = [rng.choice(others)() for _ in range(rng.choice([0, 1, 1, 2]))]
+    behind = [rng.choice(others)() for _ in range(rng.choice([0, 0, 1, 2]))]
+    if before and rng.random() < 0.1:
+        return gap.join([*before[:-1], f"{before[-1]}({shown})", *behind])
+    return gap.join([*before, shown, *behind])
 
 
 def _spread(page: _Receipt, particulars: list[str]) -> None:
@@ -391,6 +417,9 @@ def _sums(page: _Receipt, items: int) -> None:
         else:
             page.lines.append(f"{label}{gap}{money}{text}")
 
+    def glued(cents: int) -> str | None:
+        return f"{money}{_money(cents)}" if money and not money.endswith(" ") else None
+
     total = items
     if page.scanned and rng.random() < 0.3:
         label = rng.choice(["TOTAL QTY", "ITEM(S)", "ITEM COUNT", "TOTAL ITEMS", "QTY(S)"])
@@ -399,7 +428,7 @@ def _sums(page: _Receipt, items: int) -> None:
     subtotal_only = steps and rng.random() < 0.06
     if steps:
         show(page.pick(_EARLIER), total)
-        page.keep("subtotal", _money(total))
+        page.keep("subtotal", _money(total), glued(total))
     if steps and not subtotal_only:
         if rng.random() < 0.2:
             off = round(total * rng.choice([0, 0, 0.05, 0.1, 0.2]))
@@ -419,7 +448,7 @@ def _sums(page: _Receipt, items: int) -> None:
             added = rng.random() < 0.6
             tax = round(total * rng.choice([0, 0.06, 0.06, 0.19, 0.1]))
             show(page.pick(_TAXES), tax)
-            page.keep("tax", _money(tax))
+            page.keep("tax", _money(tax), glued(tax))
             total += tax if added else 0
         if rng.random() < 0.2:
             show(rng.choice(["TOTAL INCL. GST", "TOTAL", "TOTAL SALES"]), total)
@@ -437,7 +466,7 @@ def _sums(page: _Receipt, items: int) -> None:
         show(label, rounded)
     if rounding and not before:
         _rounding(page, show, 0)
-    page.keep("total", _money(rounded))
+    page.keep("total", _money(rounded), glued(rounded))
     if rng.random() < (0.75 if page.scanned else 0.3):
         unit = rng.choice([1, 500, 1000, 5000])
         given = -(-rounded // unit) * unit
@@ -447,7 +476,7 @@ def _sums(page: _Receipt, items: int) -> None:
         if rng.random() < 0.85:
             show(page.pick(_CHANGES), given - rounded)
             page.own("amount", "change", _money(given - rounded))
-    if page.scanned and rng.random() < 0.4:
+    if page.scanned and rng.random() < 0.5:
         _summary(page, rounded)
 
 

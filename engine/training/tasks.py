@@ -89,7 +89,7 @@ def _tool_turn(rng: random.Random, split: Split, source: Example, kind: Kind) ->
         {"type": "object", "properties": {"path": where}, "required": ["path"]},
     )
     messages = [Message("system", source.instruction)]
-    direct = kind == "record" and rng.random() < 0.6
+    direct = kind == "record" and rng.random() < 0.5
     tools = [save] if direct and rng.random() < 0.8 else [read, save]
     if rng.random() < 0.08:
         known = {tool.name for tool in tools}

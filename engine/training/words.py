@@ -60,6 +60,9 @@ _ACCENTS = str.maketrans("aeioun", "áéíóüñ")
 _DOMAINS = ("com", "net", "org", "io", "de", "co.uk", "com.my", "example", "fr", "info")
 
 
+_WAYS = ("Rua", "Rue", "Via", "Calle", "Avenida", "Travessa", "Viale", "Plaza", "Praça")
+
+
 class Words:
     """Draws words of one split from one generator."""
 
@@ -158,6 +161,9 @@ class Words:
             name += rng.choice(["", "", rng.choice("ABCD")])
         if rng.random() < 0.08:
             return name
+        if rng.random() < 0.12:
+            way, article = rng.choice(_WAYS), rng.choice(["", "", "da ", "das ", "de la ", "do "])
+            return f"{way} {article}{self.words(1, 2)} {rng.randint(1, 199)}"
         return f"{number}{rng.choice([' ', ', ', ',', ', '])}{name}"
 
     def address_parts(self) -> list[str]:
