@@ -6,19 +6,21 @@ writes the canvas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from .course import Course, FreeCourse
 
 
 class Canvas:
-    """`length` positions, of which the first are `known`."""
+    """`length` positions, of which the first are `known`; `posteriors` are how sure each of those
+    was: 1 where the constraint left nothing else."""
 
     def __init__(self, length: int, course: Course | FreeCourse) -> None:
         self.length = length
         self.course = course
         self.known: list[int] = []
-        self._take(course.certain())
+        self.posteriors: list[float] = []
+        self._take_certain()
 
     @property
     def is_full(self) -> bool:
@@ -33,15 +35,20 @@ class Canvas:
         fitting = all(word[-1] in ends and len(word) <= room for word in words)
         return words if fitting else []
 
-    def settle(self, tokens: Iterable[int]) -> None:
+    def settle(self, tokens: Sequence[int], posteriors: Sequence[float]) -> None:
         """Put tokens behind the known ones, as many as there is room for, and what is certain
         behind them."""
-        self._take(tokens)
-        self._take(self.course.certain())
+        self._take(tokens, posteriors)
+        self._take_certain()
 
-    def _take(self, tokens: Iterable[int]) -> None:
-        for token in tokens:
+    def _take_certain(self) -> None:
+        certain = self.course.certain()
+        self._take(certain, [1.0] * len(certain))
+
+    def _take(self, tokens: Sequence[int], posteriors: Sequence[float]) -> None:
+        for token, posterior in zip(tokens, posteriors, strict=True):
             if self.is_full:
                 return
             self.known.append(token)
+            self.posteriors.append(posterior)
             self.course.push(token)

@@ -71,9 +71,11 @@ class Course:
         Raises:
             BudgetError: no word fits in the tokens left.
         """
-        chain = Chain(self._automaton, logp, self._state, self.tokens_left, self._score_tail)
-        word = viterbi([chain])[0]
-        return Reading(word.tokens.to(logp.device), word.length)
+        return read_together([self], [logp])[0]
+
+    def chain(self, logp: Tensor) -> Chain:
+        """The tokens to come as a chain."""
+        return Chain(self._automaton, logp, self._state, self.tokens_left, self._score_tail)
 
     def allowed(self, draft: Sequence[int]) -> Tensor:
         """The tokens [len(draft), V] that may stand at each position of a draft."""
@@ -189,3 +191,23 @@ class FreeCourse:
 
     def longest(self, most: int) -> None:
         """There is no longest answer."""
+
+
+def read_together(courses: Sequence[Course | FreeCourse], logp: Sequence[Tensor]) -> list[Reading]:
+    """What `read` says of each course, in one pass over those that are held."""
+    held = [
+        (number, course.chain(one))
+        for number, (course, one) in enumerate(zip(courses, logp, strict=True))
+        if isinstance(course, Course)
+    ]
+    words = dict(
+        zip((number for number, _ in held), viterbi([chain for _, chain in held]), strict=True)
+        if held
+        else ()
+    )
+    return [
+        Reading(words[number].tokens.to(one.device), words[number].length)
+        if number in words
+        else course.read(one)
+        for number, (course, one) in enumerate(zip(courses, logp, strict=True))
+    ]

@@ -1,47 +1,41 @@
 """The engine: a loaded checkpoint that turns requests into results, canvas after canvas.
 
-One turn at a time; a second caller waits. Everything runs on the calling thread, except that
-`stream` bridges the same generator to asyncio from a worker thread.
+One turn at a time, or one batch of them; a second caller waits. Everything runs on the calling
+thread, except that `stream` bridges the same generator to asyncio from a worker thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from .canvas import Canvas
 from .checkpoint import load_weights, locate
+from .confidence import confidence_of
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
-from .constraint import (
-    Constraint,
-    ThoughtForm,
-    TokenAutomaton,
-    ToolConstraint,
-    compile_automaton,
-    free_text,
-    sequence,
-    tools,
-)
-from .constraint import thought as thought_constraint
-from .course import Course, FreeCourse
-from .errors import AnswerError, BudgetError, ContextError, RequestError
+from .constraint import SchemaConstraint, ToolConstraint
+from .course import Course
+from .errors import AnswerError, EngineError, RequestError
 from .model import DiffusionGemma, KVCache
+from .plan import Plan
+from .prefixes import Prefixes
 from .prompt import ChatTemplate
 from .reader import read_answer
-from .request import Commit, Draft, Request, Result, Usage
+from .request import Commit, Draft, Request, Result
 from .sampler import Noise, denoise
 from .tokenizer import Tokenizer
+from .turn import Turn, denoising, prefilling
 from .verifier import Verifier
 
 Event = Draft | Commit | Result
+
+PREFIX_TOKENS = 32_768
+"""How many tokens of earlier prompts are kept encoded."""
 
 
 def load_engine(model: str | Path = "sketch", device: str = "auto", dtype: str = "auto") -> Engine:
@@ -106,6 +100,7 @@ class Engine:
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
         self._turn = threading.Lock()
+        self._prefixes = Prefixes(PREFIX_TOKENS)
 
     @property
     def device(self) -> str:
@@ -160,102 +155,115 @@ class Engine:
             cancelled.set()
             await worker
 
-    def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
-        plan = _Plan.of(self, request, constrained=constrained)
+    def generate_batch(self, requests: Sequence[Request]) -> list[Result | EngineError]:
+        """Write one turn for each request, side by side; each is what it would be alone. One that
+        cannot be written is an error in its place, any of those that `generate` raises.
+
+        Drafts that are verified are made in one batch; a checkpoint whose drafts are not writes
+        one turn after the other.
+        """
+        outcomes: list[Result | EngineError | Turn] = []
+        for request in requests:
+            try:
+                outcomes.append(Turn(self, Plan.of(self, request, constrained=True)))
+            except EngineError as error:
+                outcomes.append(error)
+        turns = [turn for turn in outcomes if isinstance(turn, Turn)]
         with self._turn, torch.inference_mode():
-            yield from self._turn_events(plan)
+            for _ in self._events(turns):
+                pass
+        return [self._outcome(one) if isinstance(one, Turn) else one for one in outcomes]
 
-    def _turn_events(self, plan: _Plan) -> Iterator[Event]:
-        clock = _Clock()
+    def prompt_tokens(self, request: Request) -> int:
+        """How many tokens the prompt of a request has.
+
+        Raises:
+            RequestError: the template refuses it.
+        """
+        return len(self.tokenizer.encode(self.template.render(request)))
+
+    def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
+        turn = Turn(self, Plan.of(self, request, constrained=constrained))
+        with self._turn, torch.inference_mode():
+            for _, event in self._events([turn]):
+                yield event
+        yield self._result(turn)
+
+    def _events(self, turns: Sequence[Turn]) -> Iterator[tuple[Turn, Event]]:
+        if self.config.verify_drafts:
+            yield from self._verified(turns)
+        else:
+            for turn in turns:
+                yield from self._sampled(turn)
+
+    def _verified(self, turns: Sequence[Turn]) -> Iterator[tuple[Turn, Event]]:
+        """Write turns by drafts that the encoder checks, all side by side."""
+        verifier = Verifier(self.model, turns, self._prefixes, self.config.draft_window)
+        going = list(turns)
+        while going:
+            for turn, reads in verifier.step():
+                yield turn, turn.drafted(reads)
+            for turn in going:
+                if turn.canvas.is_full:
+                    verifier.close(turn)
+                    yield turn, turn.commit()
+            going = [turn for turn in going if not turn.done]
+            verifier.keep(going)
+
+    def _sampled(self, turn: Turn) -> Iterator[tuple[Turn, Event]]:
+        """Write a turn as the checkpoint's sampler does."""
         cache = self.model.new_cache()
-        noise = Noise(plan.seed, self.config.text_config.vocab_size, self.model.device)
-        verifier = Verifier(self.model, cache, noise, self.config.draft_window)
-        course = plan.course(self)
-        written: list[int] = []
-        waiting = plan.prompt  # to be encoded, as soon as a pass needs it
-        canvases = steps = 0
-        while not course.ended and course.tokens_left:
-            canvases += 1
-            canvas = Canvas(self.config.canvas_length, course)
+        waiting = turn.plan.prompt  # to be encoded, as soon as a pass needs it
+        while not turn.done:
+            canvas = turn.canvas
             if not canvas.is_full:
-                with clock.prefill():
-                    verifier.commit(waiting)
+                with prefilling([turn]):
+                    self.model.encode(self._tensor(waiting), cache)
                 waiting = []
-                write = self._verified if self.config.verify_drafts else self._sampled
-                for number, reads in enumerate(write(canvas, cache, noise, verifier, clock), 1):
-                    steps += 1
-                    visible, _ = self._cut(reads)
-                    yield Draft(canvases, number, visible, self.tokenizer.decode(visible))
-            committed, _ = self._cut(canvas.known)
-            written += committed
+                passes = self._passes(canvas, cache, turn.noise)
+                reads, posteriors = [], []
+                while True:
+                    with denoising([turn]):
+                        found = next(passes, None)
+                    if found is None:
+                        break
+                    reads, posteriors = found
+                    yield turn, turn.drafted(reads)
+                canvas.settle(reads[len(canvas.known) :], posteriors)
             waiting = [*waiting, *canvas.known]
-            yield Commit(canvases, committed, self.tokenizer.decode(committed))
-        usage = Usage(
-            prompt_tokens=len(plan.prompt),
-            output_tokens=len(written),
-            canvases=canvases,
-            denoising_steps=steps,
-            prefill_seconds=clock.prefill_seconds,
-            denoising_seconds=clock.denoising_seconds,
-        )
-        yield self._result(plan, written, course.ended, usage)
+            yield turn, turn.commit()
 
-    def _sampled(
-        self, canvas: Canvas, cache: KVCache, noise: Noise, _: Verifier, clock: _Clock
-    ) -> Iterator[list[int]]:
-        """Denoise a canvas as the checkpoint's sampler does; yields what it reads as after every
-        step."""
-        passes = self._passes(canvas, cache, noise)
-        reads: list[int] = []
-        while True:
-            with clock.denoising():
-                found = next(passes, None)
-            if found is None:
-                break
-            reads = found
-            yield reads[: len(canvas.known) + canvas.course.tokens_left]
-        canvas.settle(reads[len(canvas.known) :])
-
-    def _passes(self, canvas: Canvas, cache: KVCache, noise: Noise) -> Iterator[list[int]]:
-        """What a canvas reads as after each of the denoiser's passes."""
+    def _passes(
+        self, canvas: Canvas, cache: KVCache, noise: Noise
+    ) -> Iterator[tuple[list[int], list[float]]]:
+        """What a canvas reads as after each of the denoiser's passes, and how sure the tokens
+        behind the known ones are."""
         length, known = canvas.length, canvas.known
         if answers := canvas.answers():
             pad = self.generation.pad_token_id
-            for word in read_answer(self.model, cache, length, noise, known, answers, pad):
-                yield [*known, *word]
+            for word, share in read_answer(self.model, cache, length, noise, known, answers, pad):
+                yield [*known, *word], [share] * len(word)
             return
         config = self.generation
         for step in denoise(self.model, cache, length, config, noise, canvas.course, known):
-            yield step.reading.tokens.tolist()
+            behind = step.posteriors[len(known) :].tolist()
+            yield step.reading.tokens.tolist(), behind
 
-    def _verified(
-        self, canvas: Canvas, cache: KVCache, noise: Noise, verifier: Verifier, clock: _Clock
-    ) -> Iterator[list[int]]:
-        """Draft and check a canvas until it is full; yields what it reads as after every draft."""
-        while True:
-            with clock.prefill():
-                verifier.read(canvas)
-            if canvas.is_full:
-                return
-            with clock.denoising():
-                reads = verifier.draft(canvas)
-            yield reads
-            with clock.prefill():
-                verifier.check(canvas)
+    def _tensor(self, tokens: Sequence[int]) -> Tensor:
+        return torch.tensor([tokens], device=self.model.device)
 
-    def _cut(self, tokens: Sequence[int]) -> tuple[list[int], bool]:
-        """The tokens before the first one that ends the turn, and whether there is one."""
-        ends = self.tokenizer.vocabulary.ends
-        for position, token in enumerate(tokens):
-            if token in ends:
-                return list(tokens[:position]), True
-        return list(tokens), False
+    def _outcome(self, turn: Turn) -> Result | EngineError:
+        try:
+            return self._result(turn)
+        except EngineError as error:
+            return error
 
-    def _result(self, plan: _Plan, written: list[int], ended: bool, usage: Usage) -> Result:
-        text, thought = self.tokenizer.decode(written), ""
+    def _result(self, turn: Turn) -> Result:
+        plan, usage = turn.plan, turn.usage()
+        text, thought = self.tokenizer.decode(turn.written), ""
         if plan.thought is not None:
             thought, text = plan.thought.split(text)
-        answer = plan.answer
+        answer, ended = plan.answer, turn.course.ended
         if answer is None or not ended:
             reason = "stop" if ended else "length"
             return Result(text, usage=usage, finish_reason=reason, thought=thought)
@@ -267,115 +275,8 @@ class Engine:
             shown, _ = answer.turns.form.split(text)
             reason = "tool_calls" if parsed else "stop"
             return Result(shown, None, parsed, usage, reason, thought)
-        return Result(text, parsed, (), usage, "stop", thought)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A request made ready: its prompt in tokens, its budget, and what the answer, and with a
-    thought before it the turn, is held to."""
-
-    prompt: list[int]
-    max_tokens: int
-    seed: int | None
-    thought: ThoughtForm | None
-    answer: Constraint | None
-    turn: Constraint | None
-    automaton: TokenAutomaton | None
-
-    @classmethod
-    def of(cls, engine: Engine, request: Request, *, constrained: bool) -> _Plan:
-        if request.tools and request.constraint is not None:
-            raise RequestError("a request has either tools or a constraint, not both")
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise RequestError(f"max_tokens must be at least 1, not {request.max_tokens}")
-        thought = _thought(engine, request)
-        answer = _answer(engine, request) if constrained else None
-        turn = _after(thought, answer) if constrained and thought else answer
-        prompt = engine.tokenizer.encode(engine.template.render(request))
-        room = engine.context_length - len(prompt)
-        if room < engine.config.canvas_length:
-            raise ContextError(
-                f"the prompt has {len(prompt)} tokens; {engine.name} reads at most"
-                f" {engine.context_length} with a canvas of {engine.config.canvas_length}:"
-                " shorten the document or use a model with a longer context"
-            )
-        whole_canvases = room // engine.config.canvas_length * engine.config.canvas_length
-        budget = min(request.max_tokens or whole_canvases, whole_canvases)
-        automaton = None
-        if turn is not None:
-            automaton = compile_automaton(turn, engine.tokenizer.vocabulary)
-            shortest = int(automaton.distance[automaton.start]) + 1
-            if shortest > budget:
-                raise BudgetError(
-                    f"the shortest answer has {shortest} tokens, the budget is {budget}"
-                )
-        return cls(prompt, budget, request.seed, thought, answer, turn, automaton)
-
-    def course(self, engine: Engine) -> Course | FreeCourse:
-        """The turn's way through its constraint's language, if it has one."""
-        if self.turn is None or self.automaton is None:
-            return FreeCourse(engine.tokenizer.vocabulary.ends, tokens_left=self.max_tokens)
-        return engine.course_type(
-            self.turn,
-            self.automaton,
-            engine.tokenizer,
-            tokens_left=self.max_tokens,
-            score_tail=engine.config.trained_tail,
-        )
-
-
-def _thought(engine: Engine, request: Request) -> ThoughtForm | None:
-    """How the turn begins with a thought, if it is to. A turn that goes on behind a tool's result
-    had its thought at its beginning."""
-    if not request.thinking:
-        return None
-    form = engine.template.thought
-    if form is None:
-        raise RequestError(f"{engine.name} cannot think: its template has no channel for thoughts")
-    return None if request.messages[-1].role == "tool" else form
-
-
-def _answer(engine: Engine, request: Request) -> Constraint | None:
-    """What the turn is held to behind its thought."""
-    if not request.tools:
-        return request.constraint
-    return tools(
-        request.tools,
-        choice=request.tool_choice,
-        most=request.most_calls,
-        form=engine.template.calls,
-    )
-
-
-@lru_cache(maxsize=64)
-def _after(thought: ThoughtForm, answer: Constraint | None) -> Constraint:
-    """A thought and then the answer; kept, as the constraints of a runtime are the same at every
-    turn."""
-    return sequence(thought_constraint(thought), answer or free_text())
-
-
-class _Clock:
-    """Seconds spent in each pass."""
-
-    def __init__(self) -> None:
-        self.prefill_seconds = 0.0
-        self.denoising_seconds = 0.0
-
-    def prefill(self) -> _Stopwatch:
-        return _Stopwatch(self, "prefill_seconds")
-
-    def denoising(self) -> _Stopwatch:
-        return _Stopwatch(self, "denoising_seconds")
-
-
-class _Stopwatch:
-    def __init__(self, clock: _Clock, name: str) -> None:
-        self._clock, self._name = clock, name
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: Any) -> None:
-        spent = time.perf_counter() - self._began
-        setattr(self._clock, self._name, getattr(self._clock, self._name) + spent)
+        confidence: Mapping[str, float] = {}
+        if isinstance(answer, SchemaConstraint):
+            sizes = self.tokenizer.vocabulary.sizes[turn.written].tolist()
+            confidence = confidence_of(text, sizes, turn.posteriors)
+        return Result(text, parsed, (), usage, "stop", thought, confidence)

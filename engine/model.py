@@ -17,8 +17,7 @@ G key-value heads, K head width, V vocabulary, E experts, N = B * T.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -164,6 +163,14 @@ class Attention(nn.Module):
         return self.o_proj(attended.transpose(1, 2).reshape(batch, tokens, -1))
 
 
+class Appendable(Protocol):
+    """Where a pass leaves its keys and values."""
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add [B, G, T, K], and return all that the pass can see."""
+        ...
+
+
 class View:
     """What a pass may see: the cache, the masks of both layer kinds ([B or 1, 1, T, P + T] or
     `None` for everything), whether full layers are causal without a mask (nothing is cached yet),
@@ -171,7 +178,7 @@ class View:
 
     def __init__(
         self,
-        cache: KVCache,
+        cache: Appendable,
         full_mask: Tensor | None = None,
         sliding_mask: Tensor | None = None,
         first_visible: int = 0,
@@ -346,34 +353,9 @@ class DiffusionGemma(nn.Module):
         sliding = full & (seen[None, :] > positions[:, None] - window)
         whole = start == 0
         view = View(cache, None if whole else full[None, None], sliding[None, None], causal=whole)
-        rotary = self._rotary(positions[None].expand(batch, -1))
-        x = self.embed(tokens)
-        for layer in self.stack:
-            x = layer(x, rotary[layer.self_attn.sliding], view, layer.encoder_scalar)
+        states = self.run(self.embed(tokens), positions[None].expand(batch, -1), view)
         cache.length += count
-        return self.norm(x)
-
-    def branches(self, texts: Sequence[Sequence[int]], cache: KVCache) -> list[Tensor]:
-        """States [T, D] of several continuations of the cached prefix, of one row, in one pass:
-        each reads the prefix and itself, none another. The cache keeps its length."""
-        device, window = self.device, self.config.sliding_window
-        sizes = [len(text) for text in texts]
-        tokens = torch.tensor([token for text in texts for token in text], device=device)
-        owner = torch.arange(len(texts), device=device).repeat_interleave(
-            torch.tensor(sizes, device=device)
-        )
-        positions = torch.cat([torch.arange(size, device=device) for size in sizes]) + cache.length
-        prefix = torch.arange(cache.length, device=device)
-        seen = torch.cat([prefix, positions])  # [P + T] the position that a key stands at
-        own = (owner[:, None] == owner[None]) & (positions[None] <= positions[:, None])
-        full = torch.cat([own.new_ones(len(tokens), cache.length), own], dim=1)
-        sliding = full & (seen[None] > positions[:, None] - window)
-        view = View(cache, full[None, None], sliding[None, None])
-        rotary = self._rotary(positions[None])
-        x = self.embed(tokens[None])
-        for layer in self.stack:
-            x = layer(x, rotary[layer.self_attn.sliding], view, layer.encoder_scalar)
-        return list(self.norm(x)[0].split(sizes))
+        return states
 
     def denoise(
         self,
@@ -401,11 +383,17 @@ class DiffusionGemma(nn.Module):
             full = own | (slots < prefix_lengths[:, None])  # [B, P + L]
             sliding = own | (full & (slots > prefix_lengths[:, None] - window))
             view = View(cache, full[:, None, None], sliding[:, None, None])
-        rotary = self._rotary(positions)
         x = self.self_conditioning(self.embed(canvas), soft_embeddings)
+        return self.logits(self.run(x, positions, view, denoiser=True))
+
+    def run(self, x: Tensor, positions: Tensor, view: View, *, denoiser: bool = False) -> Tensor:
+        """All layers over embedded tokens [B, T, D] at positions [B, T]; their normalised last
+        states [B, T, D]."""
+        rotary = self._rotary(positions)
         for layer in self.stack:
-            x = layer(x, rotary[layer.self_attn.sliding], view, layer.denoiser_scalar)
-        return self.logits(self.norm(x))
+            scalar = layer.denoiser_scalar if denoiser else layer.encoder_scalar
+            x = layer(x, rotary[layer.self_attn.sliding], view, scalar)
+        return self.norm(x)
 
     def logits(self, states: Tensor) -> Tensor:
         """Soft-capped float32 logits of normalised states, through the tied head."""

@@ -29,9 +29,9 @@ def read_answer(
     known: Sequence[int],
     words: Sequence[Sequence[int]],
     pad: int,
-) -> Iterator[list[int]]:
+) -> Iterator[tuple[list[int], float]]:
     """Choose one of the words that can stand behind the known tokens of a canvas; yields the best
-    one so far after each of the two passes."""
+    one so far after each of the two passes, with its share of the probability of all."""
     first, device = len(known), model.device
     rows = torch.full((len(words), length), pad, device=device)
     for row, word in zip(rows, words, strict=True):
@@ -44,10 +44,13 @@ def read_answer(
     canvas[:first] = rows[0, :first]
     step = temper(model.denoise(canvas[None], cache)[0], 1.0)
     logp = step.log_probabilities()[places, rows]  # [words, L]
-    best = ((logp * own).sum(1) / sizes).topk(min(_FINALISTS, len(words))).indices
-    yield list(words[int(best[0])])
+    sums = (logp * own).sum(1)
+    best = (sums / sizes).topk(min(_FINALISTS, len(words))).indices
+    yield list(words[int(best[0])]), float(sums.softmax(0)[best[0]])
 
     soft = model.soften(step.probabilities).expand(len(best), -1, -1)
     logits = model.denoise(rows[best], cache.repeated(len(best)), soft)
     logp = logits.log_softmax(-1).gather(2, rows[best][:, :, None])[:, :, 0]
-    yield list(words[int(best[(logp * own[best]).sum(1).argmax()])])
+    sums = (logp * own[best]).sum(1)
+    winner = int(sums.argmax())
+    yield list(words[int(best[winner])]), float(sums.softmax(0)[winner])

@@ -71,7 +71,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a turn took: token counts, canvases, denoising steps, and seconds of each pass."""
+    """What a turn took: token counts, canvases, denoising steps, and seconds of each pass.
+
+    `prompt_tokens` includes `cached_tokens`, which had been encoded for an earlier prompt. Turns of
+    one batch share its seconds, which add up to those of the clock.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -107,7 +111,9 @@ class Result:
 
     `text` is the answer without its thought and calls. `value` is the parsed answer when a
     constraint was asked for. `finish_reason` is `"stop"`
-    (the model ended its turn), `"tool_calls"`, or `"length"` (the budget ended it).
+    (the model ended its turn), `"tool_calls"`, or `"length"` (the budget ended it). Under a JSON
+    Schema, `confidence` says how sure each scalar of the value is: by its JSON pointer, the mean of
+    its tokens' posteriors, in [0, 1].
     """
 
     text: str
@@ -116,3 +122,4 @@ class Result:
     usage: Usage = field(default_factory=Usage)
     finish_reason: Literal["stop", "tool_calls", "length"] = "stop"
     thought: str = ""
+    confidence: Mapping[str, float] = field(default_factory=dict)

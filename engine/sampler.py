@@ -113,6 +113,7 @@ class Step:
     accepted: Tensor  # [L] bool
     entropy: Tensor  # [L]
     reading: Reading
+    posteriors: Tensor  # [L] of the reading's tokens
     finished: bool
 
 
@@ -165,7 +166,8 @@ def denoise(
             history = []
         confident = step.entropy[first : reading.length].mean() < config.confidence_threshold
         finished = bool(stable and confident)
-        yield Step(number, canvas, argmax, accepted, step.entropy, reading, finished)
+        posteriors = step.probabilities.gather(1, reading.tokens[:, None])[:, 0]
+        yield Step(number, canvas, argmax, accepted, step.entropy, reading, posteriors, finished)
         if finished:
             return
 

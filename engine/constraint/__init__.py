@@ -4,6 +4,7 @@ from .automaton import TokenAutomaton
 from .callform import CallForm, ThoughtForm
 from .constraint import (
     Constraint,
+    SchemaConstraint,
     ToolConstraint,
     choice,
     either,
@@ -23,6 +24,7 @@ __all__ = [
     "Chain",
     "Constraint",
     "Posterior",
+    "SchemaConstraint",
     "ThoughtForm",
     "TokenAutomaton",
     "ToolConstraint",
