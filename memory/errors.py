@@ -8,6 +8,7 @@ StoreError
 ├── BlockError          a block that is not there, or that an edit would make too long
 ├── EmbeddingError      the model of meaning does not answer as it should
 ├── InboxError          an entry that is not in the inbox, or that was decided before
+├── JobError            a job or a value of one that is not there
 └── TransferError       what should be imported is no export, or a backup's file is there already
 """
 
@@ -42,6 +43,10 @@ class EmbeddingError(StoreError):
 
 class InboxError(StoreError):
     """An entry that is not in the inbox, or that was decided before."""
+
+
+class JobError(StoreError):
+    """A job, or a value of one of its records, that is not there."""
 
 
 class TransferError(StoreError):

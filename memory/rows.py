@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import Row
 
@@ -16,6 +16,7 @@ Wanted = Literal["pause", "cancel"]
 EntryKind = Literal["approval", "interrupted", "question", "message"]
 Verdict = Literal["approved", "denied"]
 EventKind = Literal["allow", "ask", "deny", "begun", "finished", "failed"]
+DocumentState = Literal["waiting", "done", "failed"]
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,125 @@ class Block:
     changed: datetime
     agent: str | None = None
     outside: bool = False
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What a job is to do, as it was given.
+
+    `model` is what loads its engine, `weights` says which weights that were. Sources are relative
+    to `folder`; `batch` documents are a chunk. `output` is a file's absolute path, `None` where
+    whoever began the job takes the records. Without `cache`, what other jobs paid for is not used.
+    """
+
+    schema: Mapping[str, Any]
+    schema_digest: str
+    model: str
+    weights: str
+    instructions: str
+    seed: int
+    merge: str
+    overlap: int
+    batch: int
+    folder: str
+    output: str | None = None
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One schema over many documents. `documents` is how many there are, `None` until all are
+    known: a job that died before is never carried out."""
+
+    run: Run
+    plan: JobPlan
+    documents: int | None
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+
+@dataclass(frozen=True)
+class JobDocument:
+    """A document of a job, and its record where it is `done`; `error` says why it `failed`.
+
+    `spans` and `confidence` are by the JSON pointer of a scalar of `value`. `digest` is of the
+    document's text. `tries` counts how often it was tried again, after it had failed. `cached`:
+    nothing was paid for it.
+    """
+
+    number: int
+    source: str
+    state: DocumentState = "waiting"
+    tries: int = 0
+    digest: str | None = None
+    value: Any = None
+    spans: Mapping[str, Any] = field(default_factory=dict)
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What a model read in a text, kept by all that it depends on."""
+
+    key: str
+    value: Any
+    confidence: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class JobCounts:
+    """How a job's documents stand. `cached` ones are among those that are done."""
+
+    waiting: int = 0
+    done: int = 0
+    failed: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A value of a record, as the model read it: how sure it was, and where it stands in the
+    document."""
+
+    number: int
+    source: str
+    pointer: str
+    value: Any
+    confidence: float
+    span: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person says a value of a record is, in place of what the model read."""
+
+    number: int
+    pointer: str
+    value: Any
+    at: datetime
+
+
+def run_of(row: Row[Any]) -> Run:
+    """The run of a row of the table of runs."""
+    return Run(
+        id=row.id,
+        agent=row.agent,
+        trigger=row.trigger,
+        input=row.input,
+        state=cast(RunState, row.state),
+        model=row.model,
+        queued=time_of(row.queued),
+        started=None if row.started is None else time_of(row.started),
+        ended=None if row.ended is None else time_of(row.ended),
+        reason=row.reason,
+        part=row.part,
+        wanted=cast(Wanted | None, row.wanted),
+        due=None if row.due is None else time_of(row.due),
+    )
 
 
 def fact_of(row: Row[Any]) -> Fact:

@@ -19,9 +19,10 @@ from sqlalchemy.dialects.sqlite import insert
 from .audit import Audit
 from .database import Database
 from .inbox import Inbox
+from .jobs import Jobs
 from .mail import Mail
 from .memory import Memory
-from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, Wanted, time_of
+from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, Wanted, run_of, time_of
 from .schedules import Schedules
 from .tables import inbox, ledger, messages, records, runs
 from .vectors import Embedding
@@ -56,6 +57,7 @@ class Store:
         self.mail = Mail(self._database)
         self.audit = Audit(self._database)
         self.schedules = Schedules(self._database)
+        self.jobs = Jobs(self._database)
 
     def __enter__(self) -> Store:
         return self
@@ -157,11 +159,11 @@ class Store:
         answered = (runs.c.state == "waiting") & runs.c.id.not_in(asked)
         come = runs.c.due.is_(None) | (runs.c.due <= now.timestamp())
         due = (runs.c.state == "retrying") & come
-        return [_run(row) for row in self._all(select(runs).where(answered | due))]
+        return [run_of(row) for row in self._all(select(runs).where(answered | due))]
 
     def run(self, run: str) -> Run | None:
         found = self._all(select(runs).where(runs.c.id == run))
-        return _run(found[0]) if found else None
+        return run_of(found[0]) if found else None
 
     def runs(self, *, agent: str | None = None, state: RunState | None = None) -> list[Run]:
         """All runs, oldest first."""
@@ -170,7 +172,7 @@ class Store:
             statement = statement.where(runs.c.agent == agent)
         if state is not None:
             statement = statement.where(runs.c.state == state)
-        return [_run(row) for row in self._all(statement)]
+        return [run_of(row) for row in self._all(statement)]
 
     def run_counts(self) -> dict[str, int]:
         """How many runs are in each state."""
@@ -181,7 +183,7 @@ class Store:
         """The agent's run that was queued last."""
         statement = select(runs).where(runs.c.agent == agent)
         found = self._all(statement.order_by(runs.c.queued.desc(), runs.c.id.desc()).limit(1))
-        return _run(found[0]) if found else None
+        return run_of(found[0]) if found else None
 
     # messages
 
@@ -266,24 +268,6 @@ def _once(table: Any, row: Mapping[str, Any]) -> Any:
 
 def _seconds(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()
-
-
-def _run(row: Row[Any]) -> Run:
-    return Run(
-        id=row.id,
-        agent=row.agent,
-        trigger=row.trigger,
-        input=row.input,
-        state=cast(RunState, row.state),
-        model=row.model,
-        queued=time_of(row.queued),
-        started=None if row.started is None else time_of(row.started),
-        ended=None if row.ended is None else time_of(row.ended),
-        reason=row.reason,
-        part=row.part,
-        wanted=cast(Wanted | None, row.wanted),
-        due=None if row.due is None else time_of(row.due),
-    )
 
 
 def _entry(row: dict[str, Any]) -> LedgerEntry:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -195,4 +196,53 @@ schedules = Table(
     Column("agent", String, primary_key=True),
     Column("trigger", String, primary_key=True),
     Column("last", Float, nullable=False),
+)
+
+# A job is a run; `plan` is what it is to do, `documents` how many there are, once all are known.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("plan", JSON, nullable=False),
+    Column("documents", Integer),
+)
+
+# The `value` of a document that has none is no JSON null but SQL's.
+job_documents = Table(
+    "job_documents",
+    metadata,
+    Column("job", String, ForeignKey("jobs.run", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("state", String, nullable=False, server_default="waiting"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("digest", String),
+    Column("value", JSON(none_as_null=True)),
+    Column("spans", JSON, nullable=False, server_default="{}"),
+    Column("confidence", JSON, nullable=False, server_default="{}"),
+    Column("error", Text),
+    Column("cached", Boolean, nullable=False, server_default="0"),
+    Index("job_documents_by_state", "job", "state", "number"),
+)
+
+extractions = Table(
+    "extractions",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("confidence", JSON, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("job", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("pointer", String, primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("at", Float, nullable=False),
+    ForeignKeyConstraint(
+        ["job", "number"], ["job_documents.job", "job_documents.number"], ondelete="CASCADE"
+    ),
 )
