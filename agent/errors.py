@@ -7,6 +7,8 @@ AgentError
 ├── ListenError      the address for webhooks cannot be listened on
 ├── RunError         a run could not be carried out at all
 ├── InstanceError    a project is up already, or is not up
+├── SchemaError      a job's schema cannot be read: the file, the class, or the place is named
+├── OutputError      a job's records cannot be written where they were asked for
 ├── ServiceError     the system's service manager cannot be given a project
 └── SettingsError    a setting is unknown or wrong: file and line, variable or flag are named
 """
@@ -40,6 +42,15 @@ class RunError(AgentError):
 
 class InstanceError(AgentError):
     """A project is up already, or is not up, or does not end."""
+
+
+class SchemaError(AgentError):
+    """A job's schema cannot be read: there is no such file or class, or its short form is wrong at
+    a place that is named."""
+
+
+class OutputError(AgentError):
+    """A job's records cannot be written where they were asked for."""
 
 
 class ServiceError(AgentError):

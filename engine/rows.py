@@ -250,7 +250,7 @@ class Rows:
         ]
         for added, mask in zip(hidden, (full, sliding), strict=True):
             added.masked_fill_(~mask, float("-inf"))
-        return View(self._slots, *hidden)
+        return View(self._slots, hidden[0], hidden[1])
 
     def _tensor(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(tokens, dtype=torch.long, device=self._model.device)

@@ -1,7 +1,9 @@
 """The tools room: what an agent may do, and the folder it may do it in."""
 
+from .documents import Document, DocumentReader, Limits, find_documents
 from .errors import (
     ArgumentError,
+    DocumentError,
     FetchError,
     QueryError,
     RuleError,
@@ -34,10 +36,14 @@ __all__ = [
     "Call",
     "Context",
     "Decision",
+    "Document",
+    "DocumentError",
+    "DocumentReader",
     "FetchError",
     "Fetcher",
     "Host",
     "Kind",
+    "Limits",
     "QueryError",
     "Redactor",
     "Registry",
@@ -60,6 +66,7 @@ __all__ = [
     "WorkspaceError",
     "called",
     "decide",
+    "find_documents",
     "read_secrets",
     "tool",
 ]

@@ -6,6 +6,7 @@ ToolError
 ├── ArgumentError         the arguments of a call do not fit the tool's parameters
 ├── RuleError             a permission rule cannot be read, or is about nothing the agent has
 ├── WorkspaceError        a path leads out of the workspace, or to nothing readable in it
+├── DocumentError         a document cannot be read: too large, broken, of no known format
 ├── FetchError            a page cannot be fetched, or must not be
 ├── QueryError            a SQLite file cannot answer a query, or must not
 ├── SandboxError          a command must not run here, or cannot
@@ -37,6 +38,11 @@ class RuleError(ToolError):
 
 class WorkspaceError(ToolError):
     """A path leads out of the workspace, or to nothing that can be read in it."""
+
+
+class DocumentError(ToolError):
+    """A document cannot be read: it is not there, too large, broken, or of no format that is
+    known."""
 
 
 class FetchError(ToolError):

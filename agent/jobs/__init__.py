@@ -1,0 +1,1 @@
+"""Document jobs: one schema over many documents, and a record of each."""

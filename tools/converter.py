@@ -1,0 +1,214 @@
+"""A program of its own: reads documents that need a parser, one after the other.
+
+It is told paths on its standard input and answers with their text on its standard output. What its
+parsers print goes nowhere, what they would fetch is refused, and it has no more memory than it was
+given; whoever started it ends it when it takes too long.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import os
+import resource
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .documents import CONVERTED, decoded, send
+from .errors import DocumentError
+from .page import to_markdown
+
+INSTALL = "`pip install 'gesso[documents]'`"
+UNPACKED_MOST = 300_000_000
+"""Bytes that the parts of a zipped format may have together."""
+PARTS_MOST = 10_000
+PAGES_MOST = 2_000
+ATTACHMENTS_MOST = 20
+DEPTH_MOST = 3
+"""How deep a message inside a message is read."""
+SCALE = 3
+"""Dots to a point (a 72nd of an inch), of a page that is to be read by OCR."""
+_HEADERS = ("From", "To", "Cc", "Date", "Subject")
+PAGE_BREAK = "\n\n"
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    limits = json.loads(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limits["memory"], limits["memory"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = os.fdopen(os.dup(1), "wb")
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    socket.socket = _refuse_network  # pyright: ignore[reportAttributeAccessIssue]
+    while size := sys.stdin.buffer.read(4):
+        request = json.loads(sys.stdin.buffer.read(struct.unpack(">I", size)[0]))
+        send(answers, _answer(request, limits))
+
+
+def _answer(request: dict[str, str], limits: dict[str, Any]) -> dict[str, object]:
+    try:
+        text, pages = convert(Path(request["path"]), request["suffix"], limits["seconds"])
+    except DocumentError as error:
+        return {"error": str(error)}
+    except ImportError as error:
+        return {"error": f"needs {error.name or 'a package'}: {INSTALL}"}
+    except MemoryError:
+        return {"error": "needs more memory than a document is given"}
+    except RecursionError:
+        return {"error": "nests too deeply"}
+    except Exception as error:  # a parser's own: whatever a broken file makes it raise
+        return {"error": f"cannot be read: {_first_line(error)}"}
+    if len(text) > limits["characters"]:
+        return {"error": f"has {len(text):,} characters; the limit is {limits['characters']:,}"}
+    return {"text": text, "pages": pages}
+
+
+def convert(path: Path, suffix: str, seconds: float, depth: int = 0) -> tuple[str, list[int]]:
+    """A document's text, and the characters at which its pages begin."""
+    if suffix == ".pdf":
+        return _pdf(path, seconds)
+    if suffix == ".eml":
+        return _mail(path.read_bytes(), seconds, depth), []
+    if suffix in (".html", ".htm"):
+        return to_markdown(decoded(path.read_bytes())), []
+    if CONVERTED[suffix].startswith("image/"):
+        return _recognised(path, seconds), [0]
+    return _office(path, suffix), []
+
+
+def _pdf(path: Path, seconds: float) -> tuple[str, list[int]]:
+    """Page by page, so that it is known where each begins; pages that are pictures by OCR."""
+    import pdfplumber  # pyright: ignore[reportMissingImports]
+
+    text, pages = "", list[int]()
+    try:
+        file = pdfplumber.open(path)
+    except Exception as error:
+        raise DocumentError(f"is no whole PDF: {_first_line(error)}") from None
+    with file:
+        if len(file.pages) > PAGES_MOST:
+            raise DocumentError(f"has {len(file.pages)} pages; the limit is {PAGES_MOST}")
+        for number, page in enumerate(file.pages):
+            pages.append(len(text))
+            said = page.extract_text() or ""
+            if not said.strip() and page.images:
+                said = _recognised_page(path, number, seconds)
+            text += said.strip("\n") + PAGE_BREAK
+            page.close()
+    return text.rstrip("\n") + "\n", pages
+
+
+def _recognised_page(path: Path, number: int, seconds: float) -> str:
+    import pypdfium2  # pyright: ignore[reportMissingImports]
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "page.png"
+        document = pypdfium2.PdfDocument(path)
+        document[number].render(scale=SCALE).to_pil().save(picture)
+        document.close()
+        return _recognised(picture, seconds)
+
+
+def _recognised(path: Path, seconds: float) -> str:
+    """A picture's text, by the OCR command that is installed."""
+    command = shutil.which("tesseract")
+    if command is None:
+        raise DocumentError("is a picture: install `tesseract` to have it read")
+    try:
+        done = subprocess.run(
+            [command, str(path), "-", "--psm", "4"],
+            capture_output=True,
+            timeout=seconds,
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        raise DocumentError(f"took tesseract more than {seconds:g} seconds") from None
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DocumentError(f"tesseract cannot read it: {reason[-1] if reason else '?'}")
+    return done.stdout.decode(errors="replace").replace("\f", "")
+
+
+def _office(path: Path, suffix: str) -> str:
+    _look_inside(path)
+    from markitdown import MarkItDown, StreamInfo  # pyright: ignore[reportMissingImports]
+
+    with path.open("rb") as file:
+        stream = StreamInfo(extension=suffix, mimetype=CONVERTED[suffix])
+        return MarkItDown(enable_plugins=False).convert_stream(file, stream_info=stream).markdown
+
+
+def _look_inside(path: Path) -> None:
+    """Refuse a file whose parts are far larger than it is, before anything unpacks them."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            sizes = [part.file_size for part in parts.infolist()]
+    except zipfile.BadZipFile as error:
+        raise DocumentError(f"is no whole file of its format: {_first_line(error)}") from None
+    if sum(sizes) > UNPACKED_MOST or len(sizes) > PARTS_MOST:
+        raise DocumentError(
+            f"unpacks to {sum(sizes):,} bytes in {len(sizes):,} parts; the limit is"
+            f" {UNPACKED_MOST:,} in {PARTS_MOST:,}"
+        )
+
+
+def _mail(content: bytes, seconds: float, depth: int) -> str:
+    """A message: its headers, its body, and behind their names the documents that it carries."""
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    if not any(message.get(name) for name in _HEADERS):
+        raise DocumentError("is no message: it has none of the usual headers")
+    parts = ["\n".join(f"{name}: {message[name]}" for name in _HEADERS if message.get(name))]
+    body = message.get_body(("plain", "html"))
+    if body is not None:
+        said = body.get_content()
+        parts.append(to_markdown(said) if body.get_content_subtype() == "html" else said)
+    attached = list(message.iter_attachments())
+    for number, part in enumerate(attached[:ATTACHMENTS_MOST]):
+        name = part.get_filename() or f"attachment {number + 1}"
+        parts.append(f"Attachment: {name}\n\n{_attachment(part, name, seconds, depth)}")
+    if len(attached) > ATTACHMENTS_MOST:
+        parts.append(f"[{len(attached) - ATTACHMENTS_MOST} more attachments are left out]")
+    return "\n\n".join(part.replace("\r\n", "\n").strip() for part in parts) + "\n"
+
+
+def _attachment(part: EmailMessage, name: str, seconds: float, depth: int) -> str:
+    """What an attachment says, or why it is not known: the message is read all the same."""
+    if depth >= DEPTH_MOST:
+        return "[left out: it is nested too deeply]"
+    content = part.get_content()
+    if isinstance(content, EmailMessage):
+        return _mail(content.as_bytes(), seconds, depth + 1)
+    raw = content.encode() if isinstance(content, str) else content
+    suffix = Path(name).suffix.lower()
+    try:
+        if suffix not in CONVERTED:
+            return decoded(raw)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"attachment{suffix}"
+            path.write_bytes(raw)
+            return convert(path, suffix, seconds, depth + 1)[0]
+    except DocumentError as error:
+        return f"[not read: {error}]"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _refuse_network(*_: Any, **__: Any) -> NoReturn:
+    raise OSError("a document may not reach the network")
+
+
+if __name__ == "__main__":
+    main()
