@@ -34,7 +34,7 @@ from .verifier import Verifier
 
 Event = Draft | Commit | Result
 
-PREFIX_TOKENS = 32_768
+PREFIX_TOKENS = 8_192
 """How many tokens of earlier prompts are kept encoded."""
 
 

@@ -60,8 +60,8 @@ def _answer(request: dict[str, str], limits: dict[str, Any]) -> dict[str, object
         text, pages = convert(Path(request["path"]), request["suffix"], limits["seconds"])
     except DocumentError as error:
         return {"error": str(error)}
-    except ImportError as error:
-        return {"error": f"needs {error.name or 'a package'}: {INSTALL}"}
+    except ModuleNotFoundError as error:
+        return {"error": f"needs {error.name}: {INSTALL}"}
     except MemoryError:
         return {"error": "needs more memory than a document is given"}
     except RecursionError:

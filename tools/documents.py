@@ -106,10 +106,14 @@ def _meant(argument: str) -> Iterator[str]:
     elif os.path.lexists(argument):
         yield argument
     elif glob.has_magic(argument):
-        found = sorted(path for path in glob.glob(argument, recursive=True))
+        found = sorted(glob.glob(argument, recursive=True))
         if not found:
             raise DocumentError(f"{argument}: nothing is called so")
-        yield from (path for path in found if not os.path.isdir(path))
+        for path in found:
+            # A link to a folder may lead round in a circle.
+            linked = any(folder.is_symlink() for folder in Path(path).parents)
+            if not os.path.isdir(path) and not ("**" in argument and linked):
+                yield path
     else:
         raise DocumentError(f"{argument}: there is no such file or folder")
 
@@ -166,10 +170,11 @@ class DocumentReader:
             descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             raise DocumentError(getattr(error, "strerror", None) or str(error)) from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise DocumentError("is no regular file")
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise DocumentError("is no regular file")
             self._fits(status.st_size)
             try:
                 suffix = _kind(source, file)

@@ -162,7 +162,12 @@ class _Document:
         found = fuzz.partial_ratio_alignment(wanted, text, score_cutoff=_FUZZY_SCORE)
         if found is None or found.dest_end <= found.dest_start:
             return None
-        return Span(origin[found.dest_start], origin[found.dest_end - 1] + 1)
+        start, end = found.dest_start, found.dest_end
+        while start and text[start - 1].isalnum() and text[start].isalnum():
+            start -= 1
+        while end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+            end += 1
+        return Span(origin[start], origin[end - 1] + 1)
 
     def _chosen(
         self, spans: Sequence[Span], name: str, row: _Row | None, *, last: bool = False

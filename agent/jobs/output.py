@@ -42,9 +42,7 @@ def check_output(name: str) -> None:
     path = Path(name)
     if path.suffix not in _WRITERS:
         known = ", ".join(_WRITERS)
-        raise OutputError(
-            f"{name}: what is written is known by its suffix: {known}, or - for lines"
-        )
+        raise OutputError(f"{name}: the suffix says what is written: {known}, or - for lines")
     if path.suffix == ".parquet":
         _pyarrow()
     if path.is_dir():
