@@ -1,4 +1,4 @@
-"""The agent room: agents, the durable runs they make, and what starts them.
+"""The agent room: agents, the durable runs they make and what starts them, and document jobs.
 
 The names are loaded when they are first used: `gesso --help` needs neither torch nor dbos.
 """
@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agent import Agent
     from .errors import AgentError
+    from .jobs.extract import extract
     from .runtime import Runtime
 
-__all__ = ["Agent", "AgentError", "Runtime"]
+__all__ = ["Agent", "AgentError", "Runtime", "extract"]
 
-_HOMES = {"Agent": ".agent", "AgentError": ".errors", "Runtime": ".runtime"}
+_HOMES = {
+    "Agent": ".agent",
+    "AgentError": ".errors",
+    "Runtime": ".runtime",
+    "extract": ".jobs.extract",
+}
 
 
 def __getattr__(name: str) -> Any:

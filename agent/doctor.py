@@ -24,8 +24,8 @@ from ..tools import SandboxError, SecretError, Workspace, read_secrets
 from ..tools.sandbox import run as run_in_sandbox
 from .agent import Agent
 from .errors import AgentFileError, ProjectError, SettingsError
-from .runtime import SECRETS, STATE
 from .settings import Settings, read_settings, unknown_variables
+from .state import SECRETS, STATE
 
 LIBRARIES = ("torch", "dbos", "sqlalchemy", "tokenizers", "safetensors", "pydantic")
 COMMANDS = ("shell", "python")

@@ -43,14 +43,13 @@ from .loop import Job, Loop, declaration
 from .prompt import read_guide, system_text
 from .settings import Settings, read_settings
 from .skill import load_skill, skill_file
+from .state import SECRETS, state_of
 from .telemetry import record_state, run_span
 from .trigger import FolderTrigger, MessageTrigger, Trigger, WebhookTrigger
 from .watch import Watch
 
 log = logging.getLogger("gesso")
 
-STATE = ".gesso"
-SECRETS = "secrets"
 PRIORITIES = {"high": 1, "normal": 2, "low": 3}
 POST_SECONDS = 0.25
 """How often the store is looked at for what should begin or go on."""
@@ -77,8 +76,7 @@ class Runtime:
         settings: Settings | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
-        if not self.folder.is_dir():
-            raise ProjectError(f"{folder}: no such folder")
+        state = state_of(self.folder)
         self.agents: dict[str, Agent] = {}
         self._homes: dict[Path, str] = {}
         self.settings = read_settings(self.folder) if settings is None else settings
@@ -86,7 +84,6 @@ class Runtime:
         self._engines: dict[str, Engine] = {}
         self._engine_lock = threading.Lock()
         self._troubles: dict[str, str] = {}  # what cannot be delivered for now, and why
-        state = state_of(self.folder)
         self._secrets = state / SECRETS
         self._servers = Servers(self.folder, self._secrets)
         self._registry = Registry(tools, self._servers)
@@ -440,15 +437,6 @@ def embedding_of(settings: Settings, state: Path) -> Embedding | None:
     secrets = read_secrets(names, environment=os.environ, file=state / SECRETS)
     key = None if name is None else secrets[name]
     return served_embedding(settings.embedding_url, settings.embedding_model, key=key)
-
-
-def state_of(folder: Path) -> Path:
-    """The folder of a project's state, made where there is none."""
-    state = folder / STATE
-    if not state.is_dir():
-        state.mkdir(mode=0o700, exist_ok=True)
-        (state / ".gitignore").write_text("*\n")
-    return state
 
 
 def agents_of(folder: Path) -> list[Agent]:

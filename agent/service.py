@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import ServiceError
-from .runtime import STATE
+from .state import STATE
 
 Manager = Literal["systemd", "launchd"]
 

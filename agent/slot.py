@@ -17,7 +17,7 @@ class Slot:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         number = 0
-        while (descriptor := _lock(folder / f"worker-{number}.lock")) is None:
+        while (descriptor := lock(folder / f"worker-{number}.lock")) is None:
             number += 1
         self.name = f"worker-{number}"
         self._descriptor = descriptor
@@ -26,7 +26,7 @@ class Slot:
         """The slots that some process held once and none holds now."""
         names = []
         for path in sorted(self._folder.glob("worker-*.lock")):
-            if path.stem != self.name and (descriptor := _lock(path)) is not None:
+            if path.stem != self.name and (descriptor := lock(path)) is not None:
                 os.close(descriptor)
                 names.append(path.stem)
         return names
@@ -35,7 +35,8 @@ class Slot:
         os.close(self._descriptor)
 
 
-def _lock(path: Path) -> int | None:
+def lock(path: Path) -> int | None:
+    """The descriptor of a file whose lock is held now; `None` where another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,8 @@ from .agent import Agent
 from .budget import midnight
 from .errors import AgentFileError
 from .instance import Instance, running
-from .runtime import STATE, agent_files
+from .runtime import agent_files
+from .state import STATE
 
 
 @dataclass(frozen=True)

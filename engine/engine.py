@@ -7,8 +7,10 @@ thread, except that `stream` bridges the same generator to asyncio from a worker
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -33,6 +35,9 @@ from .turn import Turn, denoising, prefilling
 from .verifier import Verifier
 
 Event = Draft | Commit | Result
+
+DIGEST_SAMPLE = 64
+"""Numbers of a tensor that name it, about."""
 
 PREFIX_TOKENS = 8_192
 """How many tokens of earlier prompts are kept encoded."""
@@ -111,6 +116,17 @@ class Engine:
     def context_length(self) -> int:
         """Prompt and answer together, in tokens."""
         return self.config.text_config.max_position_embeddings
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the weights by some numbers of every tensor: alike wherever they are loaded with
+        the same dtype, and another name for what another training made."""
+        found = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            numbers = tensor.reshape(-1)
+            sample = numbers[:: max(1, len(numbers) // DIGEST_SAMPLE)].to("cpu", torch.float32)
+            found.update(f"{name} {tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
+        return found.hexdigest()
 
     def generate(self, request: Request, *, constrained: bool = True) -> Result:
         """Write one turn. With `constrained` off, the prompt is the same but nothing holds the

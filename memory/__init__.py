@@ -15,7 +15,7 @@ from .errors import (
     StoreVersionError,
     TransferError,
 )
-from .jobs import Jobs
+from .jobs import Jobs, value_at
 from .memory import Memory
 from .ranking import BM25, Ranking
 from .rows import (
@@ -89,4 +89,5 @@ __all__ = [
     "Wanted",
     "served_embedding",
     "use_wal",
+    "value_at",
 ]

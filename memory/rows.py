@@ -204,8 +204,7 @@ class JobPlan:
     weights: str
     instructions: str
     seed: int
-    merge: str
-    overlap: int
+    merge: str | None
     batch: int
     folder: str
     output: str | None = None

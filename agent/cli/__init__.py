@@ -18,8 +18,10 @@ from .cost import cost
 from .demo import demo
 from .doctor import doctor
 from .exits import exit_code, message
+from .extract import extract
 from .generate import generate
 from .inbox import approve, deny, inbox
+from .jobs import jobs
 from .mcp import mcp
 from .memory import memory
 from .new import new
@@ -37,11 +39,27 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-commands = (demo, new, run, up, stop, status, tell, generate, cost, mcp, bench, config, doctor)
+commands = (
+    demo,
+    new,
+    run,
+    up,
+    stop,
+    status,
+    tell,
+    generate,
+    extract,
+    cost,
+    mcp,
+    bench,
+    config,
+    doctor,
+)
 for command in commands:
     app.command()(command)
 for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
     app.command(rich_help_panel="What runs")(command)
+app.add_typer(jobs)
 app.add_typer(memory)
 app.add_typer(service)
 

@@ -18,10 +18,11 @@ def exit_code(error: Exception) -> int | None:
         failed = isinstance(error, InstanceError | ListenError | RunError)
         return FAILURE if failed else BAD_INPUT
     # Not above: these imports take time that `gesso --help` does not have.
-    from ...memory import BlockError, FactError, InboxError, StoreError, TransferError
+    from ...memory import BlockError, FactError, InboxError, JobError, StoreError, TransferError
     from ...tools import ToolError
 
-    if isinstance(error, BlockError | FactError | InboxError | TransferError | ToolError):
+    bad = BlockError | FactError | InboxError | JobError | TransferError | ToolError
+    if isinstance(error, bad):
         return BAD_INPUT
     if isinstance(error, StoreError):
         return FAILURE

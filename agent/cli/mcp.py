@@ -35,7 +35,8 @@ def mcp(
     """Serve DIR's agents and tools to an MCP client, on standard input and output."""
     from ..errors import ProjectError
     from ..log import redactor_of, start
-    from ..runtime import SECRETS, Runtime, agents_of, state_of
+    from ..runtime import Runtime, agents_of
+    from ..state import SECRETS, state_of
 
     try:
         from ..mcp_server import server_of

@@ -24,7 +24,8 @@ def run(agent_file: AgentFile, text: Text, model: Model = None, as_json: Json = 
     """
     from ..agent import Agent
     from ..log import redactor_of, start
-    from ..runtime import SECRETS, STATE, Runtime
+    from ..runtime import Runtime
+    from ..state import SECRETS, STATE
     from .output import print_json
 
     handler = start(logging.WARNING)

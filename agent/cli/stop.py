@@ -16,7 +16,7 @@ Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long
 def stop(folder: Folder = Path(), timeout: Timeout = 60.0, as_json: Json = False) -> None:
     """End the `gesso up` of a project after its current step; exit code 1 where none runs."""
     from ..instance import stop as end
-    from ..runtime import STATE
+    from ..state import STATE
     from .output import print_json
 
     instance = end(folder.resolve() / STATE, timeout)

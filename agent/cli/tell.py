@@ -21,7 +21,7 @@ def tell(
     from ...memory import Letter, Store
     from ...tools.people import PERSON
     from ..errors import ProjectError
-    from ..runtime import state_of
+    from ..state import state_of
     from ..status import status_of
 
     agents = status_of(project).agents

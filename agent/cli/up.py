@@ -39,8 +39,9 @@ def up(
     """
     from ..instance import held
     from ..log import redactor_of, start
-    from ..runtime import SECRETS, Runtime, agents_of, state_of
+    from ..runtime import Runtime, agents_of
     from ..settings import read_settings
+    from ..state import SECRETS, state_of
     from ..telemetry import exporting
 
     agents = agents_of(folder)  # before a project is made of a folder that is none

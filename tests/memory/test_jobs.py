@@ -28,7 +28,6 @@ PLAN = JobPlan(
     instructions="Read.",
     seed=1,
     merge="first",
-    overlap=100,
     batch=8,
     folder="/papers",
     output="/papers/out.jsonl",

@@ -1,0 +1,71 @@
+"""What a job came to, as a person wants to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ...memory import Job, JobCounts, Reading, Store
+from ..cost import Cost, cost_of
+from .job import state_of
+
+LEAST_SURE = 5
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`seconds` are those of all sittings, from the first start to the last end; `absent` counts
+    the documents that lack a field. `output` is the file that is there, which has all of the job's
+    records where the job is done."""
+
+    job: str
+    state: str
+    reason: str | None
+    model: str
+    documents: int
+    counts: JobCounts
+    failures: Sequence[tuple[str, int]]
+    absent: Sequence[tuple[str, int]]
+    least_sure: Sequence[Reading]
+    queued: datetime
+    seconds: float | None
+    cost: Cost
+    output: str | None
+
+    @property
+    def steps_per_canvas(self) -> float | None:
+        canvases = sum(spent.canvases for spent in self.cost.spent)
+        steps = sum(spent.denoising_steps for spent in self.cost.spent)
+        return steps / canvases if canvases else None
+
+
+def summary_of(store: Store, job: Job, state: Path) -> Summary:
+    """How a job stands by now; `state` is the folder of the project's state."""
+    how, reason = state_of(job, state)
+    started, ended = job.run.started, job.run.ended
+    seconds = None if started is None or ended is None else (ended - started).total_seconds()
+    return Summary(
+        job=job.id,
+        state=how,
+        reason=reason,
+        model=job.plan.model,
+        documents=job.documents or 0,
+        counts=store.jobs.counts(job.id),
+        failures=store.jobs.failures(job.id),
+        absent=store.jobs.absent(job.id),
+        least_sure=store.jobs.readings(job.id, count=LEAST_SURE),
+        queued=job.run.queued,
+        seconds=seconds,
+        cost=cost_of(store.entries(run=job.id)),
+        output=_there(job.plan.output),
+    )
+
+
+def _there(output: str | None) -> str | None:
+    from .output import partial
+
+    if output is None:
+        return None
+    return next((name for name in (output, partial(output)) if Path(name).exists()), None)
