@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-recall train eval soak clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall train eval soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,9 @@ bench-policies: $(VENV)/.installed  ## steps, seconds and exactness of each way 
 
 bench-projection: $(VENV)/.installed-dev  ## what a constraint of twenty tools costs to compile and to project on
 	$(BIN)/python -m gesso.engine.benchmarks.projection
+
+bench-batches: $(VENV)/.installed-dev  ## documents a second: one at a time, in batches, and with transformers
+	$(BIN)/python -m gesso.engine.benchmarks.batches
 
 bench-recall: $(VENV)/.installed-dev  ## how much of a long conversation memory finds again, beside rank-bm25
 	$(BIN)/python -m gesso.memory.benchmarks.recall --parts

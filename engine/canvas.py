@@ -6,14 +6,15 @@ writes the canvas.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat, takewhile
 
 from .course import Course, FreeCourse
 
 
 class Canvas:
-    """`length` positions, of which the first are `known`; `posteriors` are how sure each of those
-    was: 1 where the constraint left nothing else."""
+    """`length` positions, of which the first are `known`; `posteriors` says how probable each known
+    token was among those that could stand in its place, 1 for what was certain."""
 
     def __init__(self, length: int, course: Course | FreeCourse) -> None:
         self.length = length
@@ -35,18 +36,39 @@ class Canvas:
         fitting = all(word[-1] in ends and len(word) <= room for word in words)
         return words if fitting else []
 
-    def settle(self, tokens: Sequence[int], posteriors: Sequence[float]) -> None:
+    def settle(self, tokens: Iterable[int], posteriors: Iterable[float]) -> None:
         """Put tokens behind the known ones, as many as there is room for, and what is certain
         behind them."""
         self._take(tokens, posteriors)
         self._take_certain()
 
-    def _take_certain(self) -> None:
-        certain = self.course.certain()
-        self._take(certain, [1.0] * len(certain))
+    def follow(
+        self, draft: Sequence[int], written: Sequence[int], posteriors: Sequence[float]
+    ) -> int:
+        """Settle what was written in each place of a draft, up to the first where the draft says
+        otherwise; where something is certain, that and not what was written. Returns how many
+        tokens of the draft stand."""
+        place = 0
+        while place < len(draft) and not self.is_full:
+            self._take(written[place : place + 1], posteriors[place : place + 1])
+            stands = draft[place] == written[place]
+            place += stands
+            certain = self.course.certain()
+            self._take(certain, repeat(1.0))
+            if not stands:
+                return place
+            alike = zip(certain, draft[place:], strict=False)
+            common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], alike))
+            place += common
+            if common < len(certain):
+                return place
+        return place
 
-    def _take(self, tokens: Sequence[int], posteriors: Sequence[float]) -> None:
-        for token, posterior in zip(tokens, posteriors, strict=True):
+    def _take_certain(self) -> None:
+        self._take(self.course.certain(), repeat(1.0))
+
+    def _take(self, tokens: Iterable[int], posteriors: Iterable[float]) -> None:
+        for token, posterior in zip(tokens, posteriors, strict=False):
             if self.is_full:
                 return
             self.known.append(token)

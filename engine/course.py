@@ -8,7 +8,8 @@ as is everything that the tokenizer would not spell alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -71,11 +72,9 @@ class Course:
         Raises:
             BudgetError: no word fits in the tokens left.
         """
-        return read_together([self], [logp])[0]
-
-    def chain(self, logp: Tensor) -> Chain:
-        """The tokens to come as a chain."""
-        return Chain(self._automaton, logp, self._state, self.tokens_left, self._score_tail)
+        chain = Chain(self._automaton, logp, self._state, self.tokens_left, self._score_tail)
+        word = viterbi([chain])[0]
+        return Reading(word.tokens.to(logp.device), word.length)
 
     def allowed(self, draft: Sequence[int]) -> Tensor:
         """The tokens [len(draft), V] that may stand at each position of a draft."""
@@ -85,12 +84,25 @@ class Course:
             state = self._automaton.advance(state, token)
         return torch.from_numpy(np.stack(rows))
 
+    def fitting(self, tokens: Iterable[int]) -> list[int]:
+        """As many of the tokens as may stand here one behind the other, short of an end."""
+        state, fitting = self._state, []
+        for token in tokens:
+            state = self._automaton.advance(state, token)
+            fewest = int(self._automaton.distance[state]) + 1
+            if state in (-1, self._automaton.sink) or len(fitting) + 1 + fewest > self.tokens_left:
+                break
+            fitting.append(token)
+        return fitting
+
     def certain(self) -> list[int]:
         """The tokens that every answer goes on with, an end token included where nothing else can
         follow; none where the tokens left demand another spelling."""
         if self.ended:
             return []
         symbols, place = self._lookahead.certain(self._place)
+        if not symbols and not self._lookahead.is_over(place):
+            return []
         return self._spelled(symbols, over=self._lookahead.is_over(place)) or []
 
     def alternatives(self) -> list[list[int]]:
@@ -181,6 +193,10 @@ class FreeCourse:
     def allowed(self, draft: Sequence[int]) -> None:
         """No token is forbidden."""
 
+    def fitting(self, tokens: Iterable[int]) -> list[int]:
+        """All of them, short of an end."""
+        return list(takewhile(lambda token: token not in self.ends, tokens))[: self.tokens_left]
+
     def certain(self) -> list[int]:
         """Nothing is."""
         return []
@@ -191,23 +207,3 @@ class FreeCourse:
 
     def longest(self, most: int) -> None:
         """There is no longest answer."""
-
-
-def read_together(courses: Sequence[Course | FreeCourse], logp: Sequence[Tensor]) -> list[Reading]:
-    """What `read` says of each course, in one pass over those that are held."""
-    held = [
-        (number, course.chain(one))
-        for number, (course, one) in enumerate(zip(courses, logp, strict=True))
-        if isinstance(course, Course)
-    ]
-    words = dict(
-        zip((number for number, _ in held), viterbi([chain for _, chain in held]), strict=True)
-        if held
-        else ()
-    )
-    return [
-        Reading(words[number].tokens.to(one.device), words[number].length)
-        if number in words
-        else course.read(one)
-        for number, (course, one) in enumerate(zip(courses, logp, strict=True))
-    ]

@@ -1,6 +1,6 @@
 """The engine: a loaded checkpoint that turns requests into results, canvas after canvas.
 
-One turn at a time, or one batch of them; a second caller waits. Everything runs on the calling
+One turn, or one batch of turns, at a time; a second caller waits. Everything runs on the calling
 thread, except that `stream` bridges the same generator to asyncio from a worker thread.
 """
 
@@ -9,38 +9,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from .canvas import Canvas
+from .batch import written
 from .checkpoint import load_weights, locate
-from .confidence import confidence_of
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
-from .constraint import SchemaConstraint, ToolConstraint
 from .course import Course
-from .errors import AnswerError, EngineError, RequestError
-from .model import DiffusionGemma, KVCache
+from .errors import EngineError, RequestError
+from .model import DiffusionGemma
 from .plan import Plan
 from .prefixes import Prefixes
 from .prompt import ChatTemplate
-from .reader import read_answer
-from .request import Commit, Draft, Request, Result
-from .sampler import Noise, denoise
+from .request import Request, Result
 from .tokenizer import Tokenizer
-from .turn import Turn, denoising, prefilling
-from .verifier import Verifier
+from .turn import Event, Turn
 
-Event = Draft | Commit | Result
-
-DIGEST_SAMPLE = 64
-"""Numbers of a tensor that name it, about."""
-
-PREFIX_TOKENS = 8_192
-"""How many tokens of earlier prompts are kept encoded."""
+_DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
+_KEPT_TOKENS = 4096  # of prompts' beginnings: 32 MB of sketch, under 1 GB of the largest model
 
 
 def load_engine(model: str | Path = "sketch", device: str = "auto", dtype: str = "auto") -> Engine:
@@ -104,8 +94,8 @@ class Engine:
         self.template = template
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
+        self._prefixes = Prefixes(model, _KEPT_TOKENS)
         self._turn = threading.Lock()
-        self._prefixes = Prefixes(PREFIX_TOKENS)
 
     @property
     def device(self) -> str:
@@ -124,7 +114,7 @@ class Engine:
         found = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             numbers = tensor.reshape(-1)
-            sample = numbers[:: max(1, len(numbers) // DIGEST_SAMPLE)].to("cpu", torch.float32)
+            sample = numbers[:: max(1, len(numbers) // _DIGEST_SAMPLE)].to("cpu", torch.float32)
             found.update(f"{name} {tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
         return found.hexdigest()
 
@@ -144,6 +134,31 @@ class Engine:
             if isinstance(event, Result):
                 return event
         raise AssertionError("a turn always ends with its result")
+
+    def generate_batch(self, requests: Sequence[Request]) -> list[Result | EngineError]:
+        """Write a turn for each request, side by side; one that cannot be written has its error in
+        its place. The turns are what they would be one at a time."""
+        found: dict[int, Result | EngineError] = {}
+        plans: dict[int, Plan] = {}
+        for number, request in enumerate(requests):
+            try:
+                plans[number] = Plan.of(self, request)
+            except EngineError as error:
+                found[number] = error
+        numbers = list(plans)
+        with self._turn, torch.inference_mode():
+            for row, event in written(self.model, self._turns(list(plans.values()))):
+                if isinstance(event, Result | EngineError):
+                    found[numbers[row]] = event
+        return [found[number] for number in range(len(requests))]
+
+    def prompt_tokens(self, request: Request) -> int:
+        """How many tokens the request's prompt has; nothing is compiled for it.
+
+        Raises:
+            RequestError: the template refuses the request.
+        """
+        return len(self.tokenizer.encode(self.template.render(request)))
 
     async def stream(self, request: Request) -> AsyncGenerator[Event]:
         """The same turn as it comes into focus: drafts, commits and, last, the result."""
@@ -171,128 +186,22 @@ class Engine:
             cancelled.set()
             await worker
 
-    def generate_batch(self, requests: Sequence[Request]) -> list[Result | EngineError]:
-        """Write one turn for each request, side by side; each is what it would be alone. One that
-        cannot be written is an error in its place, any of those that `generate` raises.
-
-        Drafts that are verified are made in one batch; a checkpoint whose drafts are not writes
-        one turn after the other.
-        """
-        outcomes: list[Result | EngineError | Turn] = []
-        for request in requests:
-            try:
-                outcomes.append(Turn(self, Plan.of(self, request, constrained=True)))
-            except EngineError as error:
-                outcomes.append(error)
-        turns = [turn for turn in outcomes if isinstance(turn, Turn)]
-        with self._turn, torch.inference_mode():
-            for _ in self._events(turns):
-                pass
-        return [self._outcome(one) if isinstance(one, Turn) else one for one in outcomes]
-
-    def prompt_tokens(self, request: Request) -> int:
-        """How many tokens the prompt of a request has.
-
-        Raises:
-            RequestError: the template refuses it.
-        """
-        return len(self.tokenizer.encode(self.template.render(request)))
-
     def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
-        turn = Turn(self, Plan.of(self, request, constrained=constrained))
+        plan = Plan.of(self, request, constrained=constrained)
         with self._turn, torch.inference_mode():
-            for _, event in self._events([turn]):
-                yield event
-        yield self._result(turn)
+            for _, found in written(self.model, self._turns([plan])):
+                if isinstance(found, EngineError):
+                    raise found
+                yield found
 
-    def _events(self, turns: Sequence[Turn]) -> Iterator[tuple[Turn, Event]]:
-        if self.config.verify_drafts:
-            yield from self._verified(turns)
-        else:
-            for turn in turns:
-                yield from self._sampled(turn)
-
-    def _verified(self, turns: Sequence[Turn]) -> Iterator[tuple[Turn, Event]]:
-        """Write turns by drafts that the encoder checks, all side by side."""
-        verifier = Verifier(self.model, turns, self._prefixes, self.config.draft_window)
-        going = list(turns)
-        while going:
-            for turn, reads in verifier.step():
-                yield turn, turn.drafted(reads)
-            for turn in going:
-                if turn.canvas.is_full:
-                    verifier.close(turn)
-                    yield turn, turn.commit()
-            going = [turn for turn in going if not turn.done]
-            verifier.keep(going)
-
-    def _sampled(self, turn: Turn) -> Iterator[tuple[Turn, Event]]:
-        """Write a turn as the checkpoint's sampler does."""
-        cache = self.model.new_cache()
-        waiting = turn.plan.prompt  # to be encoded, as soon as a pass needs it
-        while not turn.done:
-            canvas = turn.canvas
-            if not canvas.is_full:
-                with prefilling([turn]):
-                    self.model.encode(self._tensor(waiting), cache)
-                waiting = []
-                passes = self._passes(canvas, cache, turn.noise)
-                reads, posteriors = [], []
-                while True:
-                    with denoising([turn]):
-                        found = next(passes, None)
-                    if found is None:
-                        break
-                    reads, posteriors = found
-                    yield turn, turn.drafted(reads)
-                canvas.settle(reads[len(canvas.known) :], posteriors)
-            waiting = [*waiting, *canvas.known]
-            yield turn, turn.commit()
-
-    def _passes(
-        self, canvas: Canvas, cache: KVCache, noise: Noise
-    ) -> Iterator[tuple[list[int], list[float]]]:
-        """What a canvas reads as after each of the denoiser's passes, and how sure the tokens
-        behind the known ones are."""
-        length, known = canvas.length, canvas.known
-        if answers := canvas.answers():
-            pad = self.generation.pad_token_id
-            for word, share in read_answer(self.model, cache, length, noise, known, answers, pad):
-                yield [*known, *word], [share] * len(word)
-            return
-        config = self.generation
-        for step in denoise(self.model, cache, length, config, noise, canvas.course, known):
-            behind = step.posteriors[len(known) :].tolist()
-            yield step.reading.tokens.tolist(), behind
-
-    def _tensor(self, tokens: Sequence[int]) -> Tensor:
-        return torch.tensor([tokens], device=self.model.device)
-
-    def _outcome(self, turn: Turn) -> Result | EngineError:
-        try:
-            return self._result(turn)
-        except EngineError as error:
-            return error
-
-    def _result(self, turn: Turn) -> Result:
-        plan, usage = turn.plan, turn.usage()
-        text, thought = self.tokenizer.decode(turn.written), ""
-        if plan.thought is not None:
-            thought, text = plan.thought.split(text)
-        answer, ended = plan.answer, turn.course.ended
-        if answer is None or not ended:
-            reason = "stop" if ended else "length"
-            return Result(text, usage=usage, finish_reason=reason, thought=thought)
-        complaint = answer.complaint(text) if answer.checked else None
-        if complaint is not None:
-            raise AnswerError(f"the answer is not valid: {complaint}", usage)
-        parsed = answer.parse(text)
-        if isinstance(answer, ToolConstraint):
-            shown, _ = answer.turns.form.split(text)
-            reason = "tool_calls" if parsed else "stop"
-            return Result(shown, None, parsed, usage, reason, thought)
-        confidence: Mapping[str, float] = {}
-        if isinstance(answer, SchemaConstraint):
-            sizes = self.tokenizer.vocabulary.sizes[turn.written].tolist()
-            confidence = confidence_of(text, sizes, turn.posteriors)
-        return Result(text, parsed, (), usage, "stop", thought, confidence)
+    def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
+        """A turn for each plan, behind the beginning of its prompt that is kept."""
+        began = time.perf_counter()
+        begun = self._prefixes.begin([plan.prompt for plan in plans])
+        turns = [
+            Turn(self, plan, one.cache, one.cached) for plan, one in zip(plans, begun, strict=True)
+        ]
+        seconds = time.perf_counter() - began
+        for turn in turns:
+            turn.charge(seconds / len(turns), denoising=False)
+        return turns

@@ -17,75 +17,29 @@ G key-value heads, K head width, V vocabulary, E experts, N = B * T.
 from __future__ import annotations
 
 import math
-from typing import Protocol, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cache import KVCache
 from .config import Rotary, TextConfig
+from .views import Block, Pass, Span, View, causal_block, causal_blocks
+
+_FEW = 8  # tokens
 
 
-class KVCache:
-    """Keys and values of the committed prefix, one pair of [B, G, P, K] a layer.
-
-    Storage is allocated ahead with room for one canvas, so that a denoising step writes its own
-    keys behind the prefix and reads both as one view, without a copy.
-    """
-
-    def __init__(self, layers: int) -> None:
-        self.length = 0
-        self._keys: list[Tensor | None] = [None] * layers
-        self._values: list[Tensor | None] = [None] * layers
-
-    def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
-        """The committed keys and values of a layer, each [B, G, P, K]."""
-        keys, values = self._keys[layer], self._values[layer]
-        assert keys is not None
-        assert values is not None
-        return keys[:, :, : self.length], values[:, :, : self.length]
-
-    def repeated(self, rows: int) -> KVCache:
-        """A cache of `rows` rows over this one's only row; it is copied when it is first written
-        to."""
-        copy = KVCache(len(self._keys))
-        copy.length = self.length
-        for layer in range(len(self._keys)):
-            keys, values = self.prefix(layer)
-            copy._keys[layer] = keys.expand(rows, -1, -1, -1)
-            copy._values[layer] = values.expand(rows, -1, -1, -1)
-        return copy
-
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write [B, G, T, K] behind the prefix and return prefix and new together.
-
-        The prefix grows only when `length` is advanced: until then the next append overwrites.
-        """
-        stored_keys, stored_values = self._keys[layer], self._values[layer]
-        if stored_keys is None or stored_values is None:
-            self._keys[layer], self._values[layer] = keys, values
-            return keys, values
-        if torch.is_grad_enabled():  # training: storage that autograd can follow
-            return (
-                torch.cat([stored_keys[:, :, : self.length], keys], dim=2),
-                torch.cat([stored_values[:, :, : self.length], values], dim=2),
-            )
-        end = self.length + keys.shape[2]
-        if end > stored_keys.shape[2]:
-            stored_keys = _grown(stored_keys, self.length, end)
-            stored_values = _grown(stored_values, self.length, end)
-            self._keys[layer], self._values[layer] = stored_keys, stored_values
-        stored_keys[:, :, self.length : end] = keys
-        stored_values[:, :, self.length : end] = values
-        return stored_keys[:, :, :end], stored_values[:, :, :end]
-
-
-def _grown(stored: Tensor, length: int, needed: int) -> Tensor:
-    """`stored` with room for `needed` positions and a quarter more; the first `length` kept."""
-    batch, heads, _, width = stored.shape
-    larger = stored.new_empty(batch, heads, needed + needed // 4, width)
-    larger[:, :, :length] = stored[:, :, :length]
-    return larger
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
+    another routine than many, and come out another in the last bit than they do in company."""
+    tokens = x.numel() // x.shape[-1]
+    if tokens >= _FEW or x.device.type != "cpu" or torch.is_grad_enabled():
+        return F.linear(x, weight)
+    filled = F.pad(x.reshape(tokens, -1), (0, 0, 0, _FEW - tokens))
+    return F.linear(filled, weight)[:tokens].view(*x.shape[:-1], -1)
 
 
 class RMSNorm(nn.Module):
@@ -137,9 +91,11 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(self.head_size, config.rms_norm_eps)
         self.v_norm = RMSNorm(self.head_size, config.rms_norm_eps, scale=False)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], view: View) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], views: Sequence[View], last: bool
+    ) -> Tensor:
         batch, tokens, _ = x.shape
-        projected = self.qkv_proj(x).view(batch, tokens, -1, self.head_size)
+        projected = linear(x, self.qkv_proj.weight).view(batch, tokens, -1, self.head_size)
         if self.sliding:
             q, k, v = projected.split([self.heads, self.groups, self.groups], dim=2)
         else:
@@ -148,48 +104,36 @@ class Attention(nn.Module):
         q = rotate(self.q_norm(q), *rotary).transpose(1, 2)  # [B, H, T, K]
         k = rotate(self.k_norm(k), *rotary).transpose(1, 2)  # [B, G, T, K]
         v = self.v_norm(v).transpose(1, 2)
-        k, v = view.cache.append(self.layer, k, v)
-        if self.sliding and view.first_visible:
-            k, v = k[:, :, view.first_visible :], v[:, :, view.first_visible :]
-        attended = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=view.sliding_mask if self.sliding else view.full_mask,
-            is_causal=view.causal and not self.sliding,
-            scale=1.0,
-            enable_gqa=self.groups != self.heads,
-        )
-        return self.o_proj(attended.transpose(1, 2).reshape(batch, tokens, -1))
+        sizes = [view.tokens for view in views]
+        rows = zip(q.split(sizes, 2), k.split(sizes, 2), v.split(sizes, 2), views, strict=True)
+        attended = [part for row in rows for part in self._attended(*row, last=last)]
+        joined = torch.cat(attended, dim=2) if len(attended) > 1 else attended[0]
+        joined = joined.transpose(1, 2)  # [B, T, H, K]
+        return linear(joined.reshape(batch, joined.shape[1], -1), self.o_proj.weight)
 
-
-class Appendable(Protocol):
-    """Where a pass leaves its keys and values."""
-
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add [B, G, T, K], and return all that the pass can see."""
-        ...
-
-
-class View:
-    """What a pass may see: the cache, the masks of both layer kinds ([B or 1, 1, T, P + T] or
-    `None` for everything), whether full layers are causal without a mask (nothing is cached yet),
-    and the first cached position a sliding layer still sees."""
-
-    def __init__(
-        self,
-        cache: Appendable,
-        full_mask: Tensor | None = None,
-        sliding_mask: Tensor | None = None,
-        first_visible: int = 0,
-        *,
-        causal: bool = False,
-    ) -> None:
-        self.cache = cache
-        self.causal = causal
-        self.full_mask = full_mask
-        self.sliding_mask = sliding_mask
-        self.first_visible = first_visible
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, view: View, *, last: bool) -> list[Tensor]:
+        """What the blocks of a view see, [B, H, T, K]; in the last layer, the tokens wanted."""
+        k, v = view.cache.write(self.layer, k, v, view.start)
+        unwanted = view.tokens - view.wanted if last else 0
+        seen = []
+        for block in view.blocks:
+            span = block.sliding if self.sliding else block.full
+            first, mask = max(block.first, unwanted), span.mask
+            if first >= block.end:
+                continue
+            if mask is not None and mask.shape[2] > 1:
+                mask = mask[:, :, first - block.first :]
+            attended = F.scaled_dot_product_attention(
+                q[:, :, first : block.end],
+                k[:, :, span.first : span.end],
+                v[:, :, span.first : span.end],
+                attn_mask=mask,
+                is_causal=span.causal,
+                scale=1.0,
+                enable_gqa=self.groups != self.heads,
+            )
+            seen.append(attended)
+        return seen
 
 
 class GatedMLP(nn.Module):
@@ -201,8 +145,8 @@ class GatedMLP(nn.Module):
         self.down_proj = nn.Linear(intermediate, hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        return self.down_proj(F.gelu(gate, approximate="tanh") * up)
+        gate, up = linear(x, self.gate_up_proj.weight).chunk(2, dim=-1)
+        return linear(F.gelu(gate, approximate="tanh") * up, self.down_proj.weight)
 
 
 class Router(nn.Module):
@@ -219,7 +163,7 @@ class Router(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and indices of the chosen experts, both [N, top_k]."""
-        scores = self.proj(self.norm(x) * self.scale * self.root)  # [N, E]
+        scores = linear(self.norm(x) * self.scale * self.root, self.proj.weight)  # [N, E]
         chances = scores.softmax(dim=-1, dtype=torch.float32)
         weights, experts = chances.topk(self.top_k, dim=-1)
         weights = weights / weights.sum(dim=-1, keepdim=True)
@@ -247,9 +191,9 @@ class Experts(nn.Module):
         outputs = []
         for index, chunk in enumerate(gathered):
             if counts[index]:
-                gate, up = F.linear(chunk, self.gate_up_proj[index]).chunk(2, dim=-1)
+                gate, up = linear(chunk, self.gate_up_proj[index]).chunk(2, dim=-1)
                 hidden = F.gelu(gate, approximate="tanh") * up
-                outputs.append(F.linear(hidden, self.down_proj[index]))
+                outputs.append(linear(hidden, self.down_proj[index]))
         weighted = torch.cat(outputs) * weights.flatten()[order, None].to(x.dtype)
         return torch.zeros_like(x).index_add_(0, rows, weighted)
 
@@ -281,16 +225,33 @@ class Layer(nn.Module):
         self.register_buffer("denoiser_scalar", torch.ones(1))
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], view: View, scalar: Tensor
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        views: Sequence[View],
+        last: bool,
     ) -> Tensor:
-        attended = self.self_attn(self.input_layernorm(x), rotary, view)
+        """[B, T, D] in and out; the `last` layer's are those wanted of it."""
+        attended = self.self_attn(self.input_layernorm(x), rotary, views, last)
+        if last and any(view.wanted < view.tokens for view in views):
+            rows = zip(x.split([view.tokens for view in views], dim=1), views, strict=True)
+            x = torch.cat([row[:, -view.wanted :] for row, view in rows], dim=1)
         x = x + self.post_attention_layernorm(attended)
 
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
         flat = x.reshape(-1, x.shape[-1])  # [N, D]
         routed = self.experts(self.pre_feedforward_layernorm_2(flat), *self.router(flat))
         routed = self.post_feedforward_layernorm_2(routed.view_as(x))
-        return (x + self.post_feedforward_layernorm(dense + routed)) * scalar
+        return (x + self.post_feedforward_layernorm(dense + routed)) * self._scalar(views, last)
+
+    def _scalar(self, views: Sequence[View], last: bool) -> Tensor:
+        """The scalar of the pass [1], or each token's own [N, 1] where both passes run at once."""
+        scalars = [self.denoiser_scalar if one.denoises else self.encoder_scalar for one in views]
+        if len({view.denoises for view in views}) == 1:
+            return scalars[0]
+        counts = [view.wanted if last else view.tokens for view in views]
+        expanded = [one.expand(count) for one, count in zip(scalars, counts, strict=True)]
+        return torch.cat(expanded)[:, None]
 
 
 class SelfConditioning(nn.Module):
@@ -347,13 +308,12 @@ class DiffusionGemma(nn.Module):
         """
         batch, count = tokens.shape
         start, window = cache.length, self.config.sliding_window
-        positions = torch.arange(start, start + count, device=tokens.device)
-        seen = torch.arange(start + count, device=tokens.device)
-        full = seen[None, :] <= positions[:, None]  # [T, P + T]
-        sliding = full & (seen[None, :] > positions[:, None] - window)
-        whole = start == 0
-        view = View(cache, None if whole else full[None, None], sliding[None, None], causal=whole)
-        states = self.run(self.embed(tokens), positions[None].expand(batch, -1), view)
+        block = causal_block(start, 0, count, window, tokens.device)
+        if start == 0:
+            block = replace(block, full=Span(0, count, causal=True))
+        positions = torch.arange(start, start + count, device=tokens.device).expand(batch, -1)
+        view = View(count, count, cache, start, [block])
+        states = self._read(self.embed(tokens), positions, [view])
         cache.length += count
         return states
 
@@ -371,34 +331,110 @@ class DiffusionGemma(nn.Module):
         says how much of the cached prefix each row of a padded batch may see.
         """
         batch, length = canvas.shape
-        window = self.config.sliding_window
+        window, start = self.config.sliding_window, cache.length
         offsets = torch.arange(length, device=canvas.device)
         if prefix_lengths is None:
-            positions = (offsets + cache.length)[None].expand(batch, -1)
-            view = View(cache, first_visible=max(0, cache.length - window + 1))
+            positions = (offsets + start)[None].expand(batch, -1)
+            block = self._canvas(start, length)
         else:
             positions = offsets[None] + prefix_lengths[:, None]
-            slots = torch.arange(cache.length + length, device=canvas.device)[None]  # [1, P + L]
-            own = slots >= cache.length
+            slots = torch.arange(start + length, device=canvas.device)[None]  # [1, P + L]
+            own = slots >= start
             full = own | (slots < prefix_lengths[:, None])  # [B, P + L]
             sliding = own | (full & (slots > prefix_lengths[:, None] - window))
-            view = View(cache, full[:, None, None], sliding[:, None, None])
+            masks = (full[:, None, None], sliding[:, None, None])
+            block = Block(0, length, *(Span(0, start + length, mask) for mask in masks))
+        view = View(length, length, cache, start, [block], denoises=True)
         x = self.self_conditioning(self.embed(canvas), soft_embeddings)
-        return self.logits(self.run(x, positions, view, denoiser=True))
+        return self.logits(self._read(x, positions, [view]))
 
-    def run(self, x: Tensor, positions: Tensor, view: View, *, denoiser: bool = False) -> Tensor:
-        """All layers over embedded tokens [B, T, D] at positions [B, T]; their normalised last
-        states [B, T, D]."""
+    def reading(self, tokens: Sequence[int], cache: KVCache, wanted: int | None = None) -> Pass:
+        """The encoder's pass over tokens behind the cached text; the states of the last `wanted`
+        are, by default of all. The cache has their keys, and takes them for its own once its length
+        is advanced."""
+        count, start, device = len(tokens), cache.length, self.device
+        blocks = causal_blocks(start, count, self.config.sliding_window, device)
+        positions = torch.arange(start, start + count, device=device)
+        view = View(count, wanted or count, cache, start, blocks)
+        return Pass(torch.tensor(tokens, device=device), positions, view)
+
+    def branching(self, texts: Sequence[Sequence[int]], cache: KVCache) -> Pass:
+        """The encoder's pass over several continuations of the cached text, one behind the other:
+        each sees that text and itself, none another."""
+        device, window, start = self.device, self.config.sliding_window, cache.length
+        sizes = [len(text) for text in texts]
+        tokens = torch.tensor([token for text in texts for token in text], device=device)
+        owner = torch.arange(len(texts), device=device).repeat_interleave(
+            torch.tensor(sizes, device=device)
+        )
+        positions = torch.cat([torch.arange(size, device=device) for size in sizes]) + start
+        seen = torch.cat([torch.arange(start, device=device), positions])  # [P + T]
+        own = (owner[:, None] == owner[None]) & (positions[None] <= positions[:, None])
+        full = torch.cat([own.new_ones(len(tokens), start), own], dim=1)
+        sliding = full & (seen[None] > positions[:, None] - window)
+        count, end = len(tokens), start + len(tokens)
+        spans = (Span(0, end, mask[None, None]) for mask in (full, sliding))
+        return Pass(tokens, positions, View(count, count, cache, start, [Block(0, count, *spans)]))
+
+    def drafting(
+        self,
+        canvas: Tensor,
+        cache: KVCache,
+        start: int,
+        soft: Tensor | None = None,
+        known: int = 0,
+    ) -> Pass:
+        """The denoiser's pass over a canvas [L] behind the first `start` tokens of a cached text,
+        for the states behind those that are known."""
+        length = len(canvas)
+        blocks = [self._canvas(start, length)]
+        view = View(length, length - known, cache, start, blocks, denoises=True)
+        positions = torch.arange(start, start + length, device=canvas.device)
+        return Pass(canvas, positions, view, soft)
+
+    def run(self, passes: Sequence[Pass]) -> list[Tensor]:
+        """Passes of any rows and of both kinds at once; the normalised last states of each, [T, D]
+        of the tokens wanted.
+
+        Only attention looks beyond a token, and it goes from row to row, each with the keys that
+        it would have alone: so there is no padding, and neighbours do not matter.
+        """
+        views = [one.view for one in passes]
+        cut = [(view, view.cache.cut(view.start)) for view in views if view.denoises]
+        x = torch.cat([self._entered(one) for one in passes])
+        states = self._read(
+            x[None],
+            torch.cat([one.positions for one in passes])[None],
+            views,
+        )
+        for view, kept in cut:
+            view.cache.put(view.start, kept)
+        return list(states[0].split([view.wanted for view in views]))
+
+    def _entered(self, one: Pass) -> Tensor:
+        """What a pass's tokens go into the first layer as, [T, D]."""
+        embedded = self.embed(one.tokens)
+        return self.self_conditioning(embedded, one.soft) if one.view.denoises else embedded
+
+    def _canvas(self, start: int, length: int) -> Block:
+        """What the tokens of a canvas see: each other, and a text of `start` tokens."""
+        end = start + length
+        oldest = max(0, start - self.config.sliding_window + 1)
+        return Block(0, length, Span(0, end), Span(oldest, end))
+
+    def _read(self, x: Tensor, positions: Tensor, views: Sequence[View]) -> Tensor:
+        """The normalised last states [B, T, D] of what enters the first layer."""
         rotary = self._rotary(positions)
-        for layer in self.stack:
-            scalar = layer.denoiser_scalar if denoiser else layer.encoder_scalar
-            x = layer(x, rotary[layer.self_attn.sliding], view, scalar)
+        *inner, last = self.stack
+        for layer in inner:
+            x = layer(x, rotary[layer.self_attn.sliding], views, False)
+        x = last(x, rotary[last.self_attn.sliding], views, True)
         return self.norm(x)
 
     def logits(self, states: Tensor) -> Tensor:
         """Soft-capped float32 logits of normalised states, through the tied head."""
         cap = self.config.final_logit_softcapping
-        raw = F.linear(states, self.embed_tokens.weight).float()
+        raw = linear(states, self.embed_tokens.weight).float()
         if torch.is_grad_enabled():
             return torch.tanh(raw / cap) * cap
         return raw.div_(cap).tanh_().mul_(cap)

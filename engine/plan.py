@@ -1,4 +1,4 @@
-"""A request made ready for an engine: its prompt in tokens, its budget, what its answer may be."""
+"""A request made ready to be written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Plan:
     automaton: TokenAutomaton | None
 
     @classmethod
-    def of(cls, engine: Engine, request: Request, *, constrained: bool) -> Plan:
+    def of(cls, engine: Engine, request: Request, *, constrained: bool = True) -> Plan:
         if request.tools and request.constraint is not None:
             raise RequestError("a request has either tools or a constraint, not both")
         if request.max_tokens is not None and request.max_tokens < 1:

@@ -1,61 +1,80 @@
-"""What was encoded of earlier prompts: a new one that begins alike takes it over.
+"""Beginnings that prompts share: encoded once, kept, and taken up again.
 
-Whole chunks only (`rows.CHUNK`): a chunk that is kept is, to the bit, what it would be if it were
-computed anew, so that no answer depends on what was asked before.
+What several prompts of a batch begin with is worth keeping, and so is what a prompt has in common
+with the one before it: instructions and a schema, or the conversation so far. The encoder is
+causal, and reads a text in blocks: behind a beginning of whole blocks, the rest of it reads to the
+last bit as if it had never been kept.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .rows import CHUNK, Layers, Rows
+from .cache import KVCache
+from .model import DiffusionGemma
+from .views import BLOCK
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """The encoded beginning of a prompt, of which `cached` tokens were not encoded for it."""
+
+    cache: KVCache
+    cached: int
 
 
 class Prefixes:
-    """The keys and values of the last prompts, at most `most_tokens` of them in all; the one that
-    was not of use for longest goes first."""
+    """Kept beginnings, together of at most `most_tokens`: the one that has not been used for the
+    longest time goes first."""
 
-    def __init__(self, most_tokens: int) -> None:
-        self._most = most_tokens
-        self._held: OrderedDict[tuple[int, ...], Layers] = OrderedDict()
+    def __init__(self, model: DiffusionGemma, most_tokens: int) -> None:
+        self._model = model
+        self._most_tokens = most_tokens
+        self._kept: dict[tuple[int, ...], KVCache] = {}  # least recently used first
+        self._last: Sequence[int] = ()  # the prompt before
 
-    def begin(self, rows: Rows, row: int, tokens: Sequence[int]) -> int:
-        """Begin an empty row with what is held of its tokens; how many that are. The last token is
-        never among them: its state is wanted."""
-        best, length = None, 0
-        for held in self._held:
-            common = _common(held, tokens)
-            if common > length:
-                best, length = held, common
-        if best is not None:
-            self._held.move_to_end(best)
-            rows.put(row, self._held[best], length)
-        return length
+    def begin(self, prompts: Sequence[Sequence[int]]) -> list[Beginning]:
+        """The longest beginning of each prompt that is kept, once what they share is."""
+        if not prompts:
+            return []
+        # the last token of a prompt is always read: what follows it is wanted
+        inner = [prompt[:-1] for prompt in prompts]
+        alike = inner if len(inner) > 1 else [self._last, *inner]
+        self._last = inner[-1]
+        shared = tuple(inner[0][: _common_blocks(alike)])
+        known = self._find(shared)
+        fresh = len(shared) - known.length
+        if fresh:
+            self._keep(shared, known)
+        caches = [self._find(prompt) for prompt in inner]
+        first, *others = (Beginning(cache, cache.length) for cache in caches)
+        return [Beginning(first.cache, max(0, first.cached - fresh)), *others]
 
-    def keep(self, rows: Rows, row: int, tokens: Sequence[int]) -> None:
-        """Hold the whole chunks of a prompt that a row has read."""
-        length = len(tokens) // CHUNK * CHUNK
-        if not length or length > self._most:
-            return
-        whole = tuple(tokens[:length])
-        if any(_common(held, whole) == length for held in self._held):
-            return
-        for shorter in [held for held in self._held if _common(whole, held) == len(held)]:
-            del self._held[shorter]
-        self._held[whole] = rows.copied(row, length)
-        while sum(map(len, self._held)) > self._most:
-            self._held.popitem(last=False)
+    def _find(self, prompt: Sequence[int]) -> KVCache:
+        """A cache of the longest kept beginning, which may be empty."""
+        lengths = {kept: _common_blocks([kept, prompt]) for kept in self._kept}
+        best = max(lengths, key=lengths.__getitem__, default=None)
+        if best is None or not lengths[best]:
+            return self._model.new_cache()
+        self._kept[best] = self._kept.pop(best)
+        return self._kept[best].first(lengths[best])
+
+    def _keep(self, shared: tuple[int, ...], known: KVCache) -> None:
+        """Encode what is not known of a beginning, and keep it in place of what it goes on from."""
+        rest = shared[known.length :]
+        self._model.run([self._model.reading(rest, known, 1)])
+        known.length += len(rest)
+        shorter = [kept for kept in self._kept if kept == shared[: len(kept)]]
+        for kept in shorter:
+            del self._kept[kept]
+        self._kept[shared] = known
+        while sum(map(len, self._kept)) > self._most_tokens:
+            del self._kept[next(iter(self._kept))]
 
 
-def _common(held: Sequence[int], tokens: Sequence[int]) -> int:
-    """How many tokens both begin with, in whole chunks, short of the last one of `tokens`."""
-    most = min(len(held), len(tokens))
-    if len(held) >= len(tokens):
-        most = len(tokens) - 1
-    length = 0
-    while length + CHUNK <= most and held[length : length + CHUNK] == tuple(
-        tokens[length : length + CHUNK]
-    ):
-        length += CHUNK
-    return length
+def _common_blocks(texts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all texts begin with, in whole blocks."""
+    columns = enumerate(zip(*texts, strict=False))
+    differing = (place for place, tokens in columns if len(set(tokens)) > 1)
+    return next(differing, min(map(len, texts))) // BLOCK * BLOCK

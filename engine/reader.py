@@ -11,14 +11,25 @@ mean, two passes of the sampler 92 %, the two passes here 100 %.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
-from .model import DiffusionGemma, KVCache
+from .cache import KVCache
+from .model import DiffusionGemma
 from .sampler import Noise, temper
+from .work import Work
 
 _FINALISTS = 8  # the second pass holds logits [8, L, V]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The tokens of the best answer, and its share of the probability of all that were weighed."""
+
+    word: Sequence[int]
+    share: float
 
 
 def read_answer(
@@ -29,9 +40,9 @@ def read_answer(
     known: Sequence[int],
     words: Sequence[Sequence[int]],
     pad: int,
-) -> Iterator[tuple[list[int], float]]:
-    """Choose one of the words that can stand behind the known tokens of a canvas; yields the best
-    one so far after each of the two passes, with its share of the probability of all."""
+) -> Work[Choice, None]:
+    """Choose one of the words that can stand behind the known tokens of a canvas: there is to see
+    the best one so far, after each of the two passes."""
     first, device = len(known), model.device
     rows = torch.full((len(words), length), pad, device=device)
     for row, word in zip(rows, words, strict=True):
@@ -42,15 +53,15 @@ def read_answer(
 
     canvas = noise.tokens(length)
     canvas[:first] = rows[0, :first]
-    step = temper(model.denoise(canvas[None], cache)[0], 1.0)
+    (states,) = yield [model.drafting(canvas, cache, cache.length)]
+    step = temper(model.logits(states), 1.0)
     logp = step.log_probabilities()[places, rows]  # [words, L]
-    sums = (logp * own).sum(1)
-    best = (sums / sizes).topk(min(_FINALISTS, len(words))).indices
-    yield list(words[int(best[0])]), float(sums.softmax(0)[best[0]])
+    means, best = ((logp * own).sum(1) / sizes).topk(min(_FINALISTS, len(words)))
+    yield Choice(words[int(best[0])], float(means.softmax(0)[0]))
 
-    soft = model.soften(step.probabilities).expand(len(best), -1, -1)
-    logits = model.denoise(rows[best], cache.repeated(len(best)), soft)
+    soft = model.soften(step.probabilities)
+    found = yield [model.drafting(row, cache, cache.length, soft) for row in rows[best]]
+    logits = model.logits(torch.stack(found))
     logp = logits.log_softmax(-1).gather(2, rows[best][:, :, None])[:, :, 0]
-    sums = (logp * own[best]).sum(1)
-    winner = int(sums.argmax())
-    yield list(words[int(best[winner])]), float(sums.softmax(0)[winner])
+    share, winner = (logp * own[best]).sum(1).softmax(0).max(0)
+    yield Choice(words[int(best[winner])], float(share))

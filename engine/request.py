@@ -73,8 +73,8 @@ class Request:
 class Usage:
     """What a turn took: token counts, canvases, denoising steps, and seconds of each pass.
 
-    `prompt_tokens` includes `cached_tokens`, which had been encoded for an earlier prompt. Turns of
-    one batch share its seconds, which add up to those of the clock.
+    `cached_tokens` of the prompt were not encoded anew. The seconds of turns that were written side
+    by side add up to the time that all of them took.
     """
 
     prompt_tokens: int = 0
@@ -111,9 +111,9 @@ class Result:
 
     `text` is the answer without its thought and calls. `value` is the parsed answer when a
     constraint was asked for. `finish_reason` is `"stop"`
-    (the model ended its turn), `"tool_calls"`, or `"length"` (the budget ended it). Under a JSON
-    Schema, `confidence` says how sure each scalar of the value is: by its JSON pointer, the mean of
-    its tokens' posteriors, in [0, 1].
+    (the model ended its turn), `"tool_calls"`, or `"length"` (the budget ended it). `confidence`
+    says of each scalar of an answer under a JSON Schema, by its JSON pointer, how sure the model
+    was: the mean of its tokens' posteriors, from 0 to 1.
     """
 
     text: str

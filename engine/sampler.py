@@ -12,15 +12,17 @@ with another implementation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .cache import KVCache
 from .config import GenerationConfig
-from .model import DiffusionGemma, KVCache
+from .model import DiffusionGemma
+from .work import Work
 
 
 class Noise:
@@ -87,6 +89,17 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     return drawn.clamp(max=probabilities.shape[-1] - 1)
 
 
+def permitted(logits: Tensor, allowed: Tensor | None) -> Tensor:
+    """Logits [T, V] of the allowed tokens [T, V] alone; `None` allows them all."""
+    return logits if allowed is None else logits.masked_fill(~allowed.to(logits.device), -torch.inf)
+
+
+def chances(logits: Tensor, tokens: Tensor) -> list[float]:
+    """How probable each of the tokens [T] is under logits [T, V]."""
+    chosen = logits.gather(1, tokens[:, None])[:, 0]
+    return (chosen - logits.logsumexp(-1)).exp().tolist()
+
+
 class Guide(Protocol):
     """Reads a step's distribution under a constraint."""
 
@@ -111,9 +124,8 @@ class Step:
     canvas: Tensor  # [L] what the next step starts from
     argmax: Tensor  # [L]
     accepted: Tensor  # [L] bool
-    entropy: Tensor  # [L]
+    distribution: Distribution
     reading: Reading
-    posteriors: Tensor  # [L] of the reading's tokens
     finished: bool
 
 
@@ -125,9 +137,9 @@ def denoise(
     noise: Noise,
     guide: Guide | None = None,
     known: Sequence[int] = (),
-) -> Iterator[Step]:
-    """Denoise one canvas behind the cached prefix, yielding every step; the last one's reading is
-    what there is to commit.
+) -> Work[Step, None]:
+    """Denoise one canvas behind the cached prefix: there is to see every step, and the last one's
+    reading is what there is to commit.
 
     The canvas begins with the `known` tokens, which stay; the guide reads what comes after them.
     Stops when reading and argmax have been the same for `stability_threshold` steps and the mean
@@ -143,15 +155,16 @@ def denoise(
         share = remaining / config.max_denoising_steps
         temperature = config.t_min + (config.t_max - config.t_min) * share
         canvas[:first] = pinned
-        step = temper(model.denoise(canvas[None], cache, soft)[0], temperature)
+        (states,) = yield [model.drafting(canvas, cache, cache.length, soft)]
+        step = temper(model.logits(states), temperature)
         step.entropy[:first] = 0.0
         accepted = accept(step.entropy, config.sampler_config.entropy_bound)
         uniforms = noise.uniforms(length)
         rows = accepted.nonzero()[:, 0]
         canvas = noise.tokens(length)
         canvas[rows] = draw(step.probabilities[rows], uniforms[rows])
-        soft = model.soften(step.probabilities)[None]
-        soft[0, :first] = model.embed(pinned)
+        soft = model.soften(step.probabilities)
+        soft[:first] = model.embed(pinned)
 
         argmax = torch.cat([pinned, step.argmax[first:]])
         reading = Reading(argmax, length)
@@ -166,8 +179,7 @@ def denoise(
             history = []
         confident = step.entropy[first : reading.length].mean() < config.confidence_threshold
         finished = bool(stable and confident)
-        posteriors = step.probabilities.gather(1, reading.tokens[:, None])[:, 0]
-        yield Step(number, canvas, argmax, accepted, step.entropy, reading, posteriors, finished)
+        yield Step(number, canvas, argmax, accepted, step, reading, finished)
         if finished:
             return
 

@@ -1,98 +1,178 @@
-"""One turn while it is being written: its canvas, what stands before it, and what it took."""
+"""One turn as it is written: canvas after canvas, until it ends or its budget does.
+
+A turn is work (`work.py`): it asks for passes of the model and does not run them, so that several
+are written side by side. It is charged for what it takes.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from itertools import repeat
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
+from .cache import KVCache
 from .canvas import Canvas
-from .plan import Plan
-from .request import Commit, Draft, Usage
-from .sampler import Noise
+from .confidence import scalar_confidence
+from .constraint import SchemaConstraint, ToolConstraint
+from .errors import AnswerError
+from .reader import Choice, read_answer
+from .request import Commit, Draft, Result, Usage
+from .sampler import Noise, Step, chances, denoise, permitted
+from .verifier import Reads, Verifier
+from .views import Pass
+from .work import Work, go_on, shown
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .plan import Plan
+
+Event = Draft | Commit | Result
 
 
 class Turn:
-    """`canvas` is the one under way; `written` are the tokens of those before it, and `posteriors`
-    how sure each was. `done` once nothing is left to be written."""
+    """A plan that is carried out. `asked` are the passes it waits for: none once it is over."""
 
-    def __init__(self, engine: Engine, plan: Plan) -> None:
-        self.plan = plan
-        self.course = plan.course(engine)
-        self.noise = Noise(plan.seed, engine.config.text_config.vocab_size, engine.model.device)
-        self.written: list[int] = []
-        self.posteriors: list[float] = []
-        self.done = False
-        self.cached_tokens = 0
-        self.prefill_seconds = 0.0
-        self.denoising_seconds = 0.0
-        self._tokenizer = engine.tokenizer
-        self._length = engine.config.canvas_length
+    def __init__(self, engine: Engine, plan: Plan, cache: KVCache, cached_tokens: int) -> None:
+        """`cache` holds the beginning of the prompt, or nothing; `cached_tokens` of it had been
+        encoded before."""
+        self.asked: list[Pass] = []
+        self._engine = engine
+        self._plan = plan
+        self._cache = cache
+        self._cached_tokens = cached_tokens
+        self._text = list(plan.prompt)  # and the canvases that are full
+        self._noise = Noise(plan.seed, engine.config.text_config.vocab_size, engine.model.device)
+        self._seconds = {False: 0.0, True: 0.0}  # of the encoder's passes and of the denoiser's
         self._canvases = self._steps = 0
-        self.canvas = self._next()
+        self._step = 0  # of this canvas
+        self._work = self._events()
 
-    def drafted(self, reads: Sequence[int]) -> Draft:
-        """Count a denoising step, after which the canvas reads so."""
-        self._steps += 1
-        visible = self._cut(reads[: len(self.canvas.known) + self.course.tokens_left])
-        text = self._tokenizer.decode(visible)
-        return Draft(self._canvases, self._steps - self._steps_before, visible, text)
+    def charge(self, seconds: float, *, denoising: bool) -> None:
+        """Add to what the turn has taken."""
+        self._seconds[denoising] += seconds
 
-    def commit(self) -> Commit:
-        """Put the full canvas behind what is written, and begin the next where one is needed."""
-        committed = self._cut(self.canvas.known)
-        self.written += committed
-        self.posteriors += self.canvas.posteriors[: len(committed)]
-        event = Commit(self._canvases, committed, self._tokenizer.decode(committed))
-        self.done = self.course.ended or not self.course.tokens_left
-        if not self.done:
-            self.canvas = self._next()
-        return event
+    def go_on(self, states: list[Tensor]) -> Iterator[Event]:
+        """Take the states of the passes that were asked for; yields what there is to see until more
+        are asked for or the turn is over.
 
-    def usage(self) -> Usage:
-        return Usage(
-            prompt_tokens=len(self.plan.prompt),
-            cached_tokens=self.cached_tokens,
-            output_tokens=len(self.written),
+        Raises:
+            AnswerError: the finished answer is not valid.
+        """
+        denoising = any(one.view.denoises for one in self.asked)
+        self.asked = []
+        while True:
+            began = time.perf_counter()
+            try:
+                found = go_on(self._work, states)
+            except StopIteration:
+                return
+            finally:
+                self.charge(time.perf_counter() - began, denoising=denoising)
+            if isinstance(found, list):
+                self.asked = found
+                return
+            yield found
+            states = []
+
+    def _events(self) -> Work[Event, None]:
+        engine, decode = self._engine, self._engine.tokenizer.decode
+        config = engine.config
+        course = self._plan.course(engine)
+        verifier = Verifier(engine.model, self._cache, self._noise, config.draft_window, self._text)
+        written: list[int] = []
+        posteriors: list[float] = []
+        while not course.ended and course.tokens_left:
+            canvas = Canvas(config.canvas_length, course)
+            self._canvases += 1
+            self._step = 0
+            if not canvas.is_full:
+                write = verifier.write if config.verify_drafts else self._sampled
+                yield from shown(write(canvas), self._draft)
+            committed = self._cut(canvas.known)
+            written += committed
+            posteriors += canvas.posteriors[: len(committed)]
+            self._text += canvas.known
+            yield Commit(self._canvases, committed, decode(committed))
+        usage = Usage(
+            prompt_tokens=len(self._plan.prompt),
+            cached_tokens=self._cached_tokens,
+            output_tokens=len(written),
             canvases=self._canvases,
             denoising_steps=self._steps,
-            prefill_seconds=self.prefill_seconds,
-            denoising_seconds=self.denoising_seconds,
+            prefill_seconds=self._seconds[False],
+            denoising_seconds=self._seconds[True],
         )
+        yield self._result(written, posteriors, course.ended, usage)
 
-    def _next(self) -> Canvas:
-        self._canvases += 1
-        self._steps_before = self._steps
-        return Canvas(self._length, self.course)
+    def _draft(self, reads: Reads) -> Draft:
+        self._steps += 1
+        self._step += 1
+        visible = self._cut(reads)
+        text = self._engine.tokenizer.decode(visible)
+        return Draft(self._canvases, self._step, visible, text)
+
+    def _sampled(self, canvas: Canvas) -> Work[Reads, None]:
+        """Denoise a canvas as the checkpoint's sampler does; there is to see what it reads as after
+        every step."""
+        model, cache, noise = self._engine.model, self._cache, self._noise
+        waiting = self._text[cache.length :]
+        yield [model.reading(waiting, cache, 1)]
+        cache.length += len(waiting)
+        length, known, course = canvas.length, canvas.known, canvas.course
+        generation = self._engine.generation
+        if answers := canvas.answers():
+            choices: list[Choice] = []
+
+            def chosen(choice: Choice) -> Reads:
+                choices.append(choice)
+                return *known, *choice.word
+
+            pad = generation.pad_token_id
+            yield from shown(read_answer(model, cache, length, noise, known, answers, pad), chosen)
+            canvas.settle(choices[-1].word, repeat(choices[-1].share))
+            return
+        last: list[Step] = []
+
+        def read(step: Step) -> Reads:
+            last[:] = [step]
+            return tuple(step.reading.tokens.tolist()[: len(known) + course.tokens_left])
+
+        yield from shown(denoise(model, cache, length, generation, noise, course, known), read)
+        own = slice(len(known), last[0].reading.length)
+        tokens = last[0].reading.tokens[own]
+        logits = permitted(last[0].distribution.scaled[own], course.allowed(tokens.tolist()))
+        canvas.settle(tokens.tolist(), chances(logits, tokens))
 
     def _cut(self, tokens: Sequence[int]) -> list[int]:
         """The tokens before the first one that ends the turn."""
-        ends = self._tokenizer.vocabulary.ends
-        stop = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
-        return list(tokens[:stop])
+        ends = self._engine.tokenizer.vocabulary.ends
+        over = (position for position, token in enumerate(tokens) if token in ends)
+        return list(tokens[: next(over, len(tokens))])
 
-
-@contextmanager
-def prefilling(turns: Sequence[Turn]) -> Iterator[None]:
-    """The encoder works for these turns; its seconds are shared out among them."""
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        for turn in turns:
-            turn.prefill_seconds += (time.perf_counter() - began) / len(turns)
-
-
-@contextmanager
-def denoising(turns: Sequence[Turn]) -> Iterator[None]:
-    """The denoiser works for these turns; its seconds are shared out among them."""
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        for turn in turns:
-            turn.denoising_seconds += (time.perf_counter() - began) / len(turns)
+    def _result(
+        self, written: list[int], posteriors: list[float], ended: bool, usage: Usage
+    ) -> Result:
+        tokenizer, plan = self._engine.tokenizer, self._plan
+        text, thought = tokenizer.decode(written), ""
+        if plan.thought is not None:
+            thought, text = plan.thought.split(text)
+        answer = plan.answer
+        if answer is None or not ended:
+            reason = "stop" if ended else "length"
+            return Result(text, usage=usage, finish_reason=reason, thought=thought)
+        complaint = answer.complaint(text) if answer.checked else None
+        if complaint is not None:
+            raise AnswerError(f"the answer is not valid: {complaint}", usage)
+        parsed = answer.parse(text)
+        if isinstance(answer, ToolConstraint):
+            before, _ = answer.turns.form.split(text)
+            reason = "tool_calls" if parsed else "stop"
+            return Result(before, None, parsed, usage, reason, thought)
+        confidence = {}
+        if isinstance(answer, SchemaConstraint):
+            sizes = tokenizer.vocabulary.sizes[written]
+            confidence = scalar_confidence(text, sizes, posteriors)
+        return Result(text, parsed, (), usage, "stop", thought, confidence)

@@ -1,254 +1,160 @@
-"""The encoder checks what the denoiser drafted.
-
-DiffusionGemma's encoder is trained on next tokens beside the denoiser, with the same weights. A
-canvas has to pass through it anyway to be committed; the same pass says which token the encoder
-itself would have written at every position. A draft is kept up to the first position where the two
-differ, and the encoder's token is put there. What is committed is then what greedy next-token
-decoding under the constraint would have written, in as many passes as the drafts need (the idea of
-speculative decoding, arXiv 2211.17192, with the denoiser as the drafter).
-
-Because the encoder corrects it, a draft need not be settled: one denoising step makes it, and what
-the check has kept stays in the *same canvas*, clean among noise, as the denoiser was trained to
-see it. (A canvas that began anew behind each correction, where no training canvas began, took four
-times as many steps.) The next step is conditioned on the last, as in the sampler.
-
-Several turns are written side by side: a pass is one pass of the model over all of them, and none
-sees another.
-"""
-
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import repeat
 
 import torch
 from torch import Tensor
 
-from .course import read_together
+from .cache import KVCache
+from .canvas import Canvas
 from .model import DiffusionGemma
-from .prefixes import Prefixes
-from .rows import Rows
-from .sampler import Reading, temper
-from .turn import Turn, denoising, prefilling
+from .repeats import Repeats
+from .sampler import Noise, Reading, chances, permitted, temper
+from .work import Work
 
-
-class _Row:
-    """A turn in its row: `unread` are the tokens that must be read before its canvas, `prefix` how
-    many were, and behind them the row holds those of the canvas that have `states` [T, D]."""
-
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
-        self.unread = list(turn.plan.prompt)
-        self.prefix = 0
-        self.before = torch.empty(0)  # [1, D] the encoder's state before the canvas
-        self.states = torch.empty(0)  # [T, D]
-        self.soft: Tensor | None = None  # [L, D] of the last draft
-        self.logp = torch.empty(0)  # [L, V] of the last draft
-        self.reading = Reading(self.logp, 0)
-
-    @property
-    def new(self) -> list[int]:
-        """What is known of the canvas and was not read yet."""
-        return self.turn.canvas.known[len(self.states) :]
+Reads = tuple[int, ...]
+_REPEATED = 20  # tokens of the prompt in a draft, at most
+_WORTH = 3  # tokens that a repeated draft must bring for another one to be tried
 
 
 class Verifier:
-    """Writes the canvases of some turns side by side, by a `step` of all of them at a time."""
+    """Writes one turn's canvases. The cache holds what the encoder has read of the turn so far: of
+    a canvas that is being written, the tokens that it has checked."""
 
     def __init__(
         self,
         model: DiffusionGemma,
-        turns: Sequence[Turn],
-        prefixes: Prefixes,
+        cache: KVCache,
+        noise: Noise,
         window: int | None,
+        text: Sequence[int],
     ) -> None:
+        """`text` is the prompt and, by and by, the canvases behind it that are full."""
         self._model = model
-        self._prefixes = prefixes
+        self._cache = cache
+        self._noise = noise
         self._window = window
-        self._rows = [_Row(turn) for turn in turns]
-        self._read_so_far = Rows(model, len(turns))
+        self._text = text
+        self._before = torch.empty(0, device=model.device)  # [1, D] of the last token in the cache
+        self._soft: Tensor | None = None  # [T, D] of the last draft's own positions
+        self._soft_start = 0
+        self._logp = self._before  # [T, V] of the last draft's own positions
+        self._reading = Reading(self._before, 0)
+        self._repeats = Repeats(text[:])
 
-    def step(self) -> Iterator[tuple[Turn, list[int]]]:
-        """Take every canvas on by what can be read without a draft and, where that leaves something
-        to be written, by one draft and its check. Yields what those canvases read as before the
-        check."""
-        for number, row in enumerate(self._rows):
-            if row.unread and not row.turn.canvas.is_full:
-                with prefilling([row.turn]):
-                    self._begin(number, row)
-        self._read()
-        drafting = [row for row in self._rows if not row.turn.canvas.is_full]
-        if drafting:
-            with denoising([row.turn for row in drafting]):
-                self._draft(drafting)
-            for row in drafting:
-                canvas = row.turn.canvas
-                yield row.turn, [*canvas.known, *row.reading.tokens.tolist()]
-            with prefilling([row.turn for row in drafting]):
-                self._check(drafting)
+    def write(self, canvas: Canvas) -> Work[Reads, None]:
+        """Draft and check a canvas until it is full; there is to see what it reads as after every
+        draft."""
+        self._soft = None
+        yield from self._read(canvas)
+        while not canvas.is_full:
+            yield (yield from self._draft(canvas))
+            yield from self._check(canvas)
+            yield from self._read(canvas)
 
-    def close(self, turn: Turn) -> None:
-        """A turn's canvas is full, and is about to be committed."""
-        row = next(row for row in self._rows if row.turn is turn)
-        row.unread += row.new
-        if not row.unread:
-            row.before = row.states[-1:]
-        row.prefix += len(row.states)
-        row.states, row.soft = row.states[:0], None
-
-    def keep(self, turns: Sequence[Turn]) -> None:
-        """Let go of all other turns. The last ones take the places that become free."""
-        kept = [place for place, row in enumerate(self._rows) if row.turn in turns]
-        if len(kept) == len(self._rows):
-            return
-        behind = [place for place in kept if place >= len(kept)]
-        places = [place if place in kept else behind.pop() for place in range(len(kept))]
-        self._rows = [self._rows[place] for place in places]
-        self._read_so_far.keep(places)
-
-    def _begin(self, number: int, row: _Row) -> None:
-        """Read what stands before the canvas."""
-        kept = 0
-        if not row.prefix:
-            kept = self._prefixes.begin(self._read_so_far, number, row.unread)
-            row.turn.cached_tokens = kept
-        row.before = self._read_so_far.read(number, row.unread[kept:])[-1:]
-        if not row.prefix:
-            self._prefixes.keep(self._read_so_far, number, row.unread)
-        row.prefix += len(row.unread)
-        row.unread, row.states = [], row.before[:0]
-
-    def _read(self) -> None:
+    def _read(self, canvas: Canvas) -> Work[Reads, None]:
         """Where the constraint leaves a few ways on, take the one that the encoder finds the most
         probable: each is scored as a whole, exactly, all in one pass and without a draft."""
-        while True:
-            ways = [
-                [] if row.turn.canvas.is_full else row.turn.canvas.course.alternatives()
-                for row in self._rows
-            ]
-            choosing = [row.turn for row, words in zip(self._rows, ways, strict=True) if words]
-            if not choosing:
-                return
-            with prefilling(choosing):
-                self._encode(
-                    [row.new if words else [] for row, words in zip(self._rows, ways, strict=True)]
-                )
-                branches = self._read_so_far.branches(ways)
-                for row, words, states in zip(self._rows, ways, branches, strict=True):
-                    if words:
-                        self._choose(row, words, states)
-
-    def _choose(self, row: _Row, words: Sequence[Sequence[int]], branches: list[Tensor]) -> None:
-        before = torch.cat([row.before, row.states])[-1:]
-        canvas = row.turn.canvas
-        scores = torch.tensor(
-            [
-                self._score(word, torch.cat([before, states[:-1]]), canvas.course.ends)
+        while not canvas.is_full and (words := canvas.course.alternatives()):
+            yield from self._catch_up([*self._text, *canvas.known])
+            (states,) = yield [self._model.branching(words, self._cache)]
+            branches = states.split([len(word) for word in words])
+            scores = [
+                self._score(word, torch.cat([self._before, states[:-1]]), canvas.course.ends)
                 for word, states in zip(words, branches, strict=True)
             ]
-        )
-        best = int(scores.argmax())
-        share = float(scores.softmax(0)[best])
-        canvas.settle(words[best], [share] * len(words[best]))
+            shares = torch.stack(scores).softmax(0)
+            best = int(shares.argmax())
+            canvas.settle(words[best], repeat(float(shares[best])))
 
-    def _draft(self, rows: Sequence[_Row]) -> None:
-        """One denoising step of each canvas: what is known stands in it, the rest is noise."""
-        canvases, prefixes, soft = [], [], []
-        for row in self._rows:
-            if row not in rows:
-                canvases.append(torch.empty(0, dtype=torch.long, device=self._model.device))
-                prefixes.append(row.prefix)
-                soft.append(None)
-                continue
-            canvas = row.turn.canvas
-            known = torch.tensor(canvas.known, dtype=torch.long, device=self._model.device)
-            length = canvas.length
-            if self._window is not None:
-                longest = canvas.course.longest(self._window)
-                length = min(length, len(known) + (longest or self._window))
-            tokens = row.turn.noise.tokens(canvas.length)[:length]
-            tokens[: len(known)] = known
-            canvases.append(tokens)
-            prefixes.append(row.prefix)
-            soft.append(self._conditioning(row, known, length))
-        logits = self._read_so_far.denoise(canvases, prefixes, soft)
-        for row, found in zip(self._rows, logits, strict=True):
-            if row in rows:
-                step = temper(found, 1.0)
-                row.soft = self._model.soften(step.probabilities)
-                row.logp = step.log_probabilities()
-        readings = read_together(
-            [row.turn.course for row in rows],
-            [row.logp[len(row.turn.canvas.known) :] for row in rows],
-        )
-        for row, reading in zip(rows, readings, strict=True):
-            row.reading = reading
+    def _draft(self, canvas: Canvas) -> Work[Reads, Reads]:
+        """One denoising step: what is known stands in the canvas, the rest is noise. Returns what
+        the canvas reads as."""
+        yield from self._catch_up(self._text)
+        first = len(canvas.known)
+        length = canvas.length
+        if self._window is not None:
+            longest = canvas.course.longest(self._window)
+            length = min(length, first + (longest or self._window))
+        known = torch.tensor(canvas.known, dtype=torch.long, device=self._model.device)
+        tokens = self._noise.tokens(canvas.length)[:length]
+        tokens[:first] = known
+        soft = self._conditioning(known, length)
+        start = len(self._text)
+        (states,) = yield [self._model.drafting(tokens, self._cache, start, soft, first)]
+        step = temper(self._model.logits(states), 1.0)
+        self._soft, self._soft_start = self._model.soften(step.probabilities), first
+        self._logp = step.log_probabilities()
+        self._reading = canvas.course.read(self._logp)
+        return *canvas.known, *self._reading.tokens[: canvas.course.tokens_left].tolist()
 
-    def _check(self, rows: Sequence[_Row]) -> None:
-        """Settle each draft up to the first token that the encoder would not have written, and
+    def _check(self, canvas: Canvas) -> Work[Reads, None]:
+        """Settle the draft up to the first token that the encoder would not have written, and
         there the encoder's.
 
-        Under a constraint what the step's distribution says of the positions behind the correction
-        is then read anew, from the state that the correction led to, and checked once more. Without
-        one the rest of a draft stays what it was: the second pass costs more than it saves.
+        Where that begins to repeat the prompt, the prompt is the next draft, for as long as it is a
+        good one. Else, under a constraint, what the step's distribution says of the positions
+        behind the correction is read anew, from the state that the correction led to, and checked
+        once more. (Without one the rest of a draft stays what it was: the second pass costs more
+        than it saves.)
         """
-        self._settle(rows)
-        again = [
-            row
-            for row in rows
-            if row.turn.course.rereads
-            and not row.turn.canvas.is_full
-            and len(row.logp) > len(row.turn.canvas.known)
-        ]
-        if again:
-            readings = read_together(
-                [row.turn.course for row in again],
-                [row.logp[len(row.turn.canvas.known) :] for row in again],
-            )
-            for row, reading in zip(again, readings, strict=True):
-                row.reading = reading
-            self._settle(again)
+        yield from self._settle(canvas, _own(self._reading, canvas))
+        if repeated := self._repeated(canvas):
+            while repeated:
+                known = len(canvas.known)
+                yield from self._settle(canvas, repeated)
+                again = len(canvas.known) - known >= _WORTH
+                repeated = self._repeated(canvas) if again else []
+            return
+        rest = self._logp[len(canvas.known) - self._soft_start :]
+        if canvas.course.rereads and len(rest) and not canvas.is_full:
+            yield from self._settle(canvas, _own(canvas.course.read(rest), canvas))
 
-    def _settle(self, rows: Sequence[_Row]) -> None:
-        firsts, drafts = {}, {}
-        for row in rows:
-            size = min(row.reading.length, row.turn.course.tokens_left)
-            firsts[row] = len(row.turn.canvas.known)
-            drafts[row] = row.reading.tokens[:size].tolist()
-        self._encode([[*row.new, *drafts[row]] if row in drafts else [] for row in self._rows])
-        before = [torch.cat([row.before, row.states[:-1]])[firsts[row] :] for row in rows]
-        logits = self._model.logits(torch.cat(before)).split([len(states) for states in before])
-        for row, found in zip(rows, logits, strict=True):
-            draft, canvas = drafts[row], row.turn.canvas
-            if (allowed := canvas.course.allowed(draft)) is not None:
-                found = found.masked_fill(~allowed.to(found.device), float("-inf"))
-            sure, tokens = found.softmax(-1).max(-1)
-            written, kept = tokens.tolist(), 0
-            while kept < len(draft) and draft[kept] == written[kept]:
-                kept += 1
-            row.states = row.states[: firsts[row] + kept]
-            canvas.settle(written[: kept + 1], sure[: kept + 1].tolist())
-        self._read_so_far.lengths = [row.prefix + len(row.states) for row in self._rows]
+    def _repeated(self, canvas: Canvas) -> list[int]:
+        """What may stand next on a canvas, as far as it stands in the prompt."""
+        if canvas.is_full:
+            return []
+        room = min(canvas.length - len(canvas.known), _REPEATED)
+        return canvas.course.fitting(self._repeats.behind(canvas.known, room))
 
-    def _encode(self, texts: Sequence[Sequence[int]]) -> None:
-        """Read a text behind each row, which is of its canvas."""
-        if any(texts):
-            for row, states in zip(self._rows, self._read_so_far.encode(texts), strict=True):
-                if len(states):
-                    row.states = torch.cat([row.states, states])
+    def _settle(self, canvas: Canvas, draft: list[int]) -> Work[Reads, None]:
+        waiting = [*self._text, *canvas.known][self._cache.length :]
+        wanted = len(draft) + (1 if waiting else 0)  # from the last known token on
+        (own,) = yield [self._model.reading([*waiting, *draft], self._cache, wanted)]
+        if not waiting:
+            own = torch.cat([self._before, own])
+        logits = permitted(self._model.logits(own[:-1]), canvas.course.allowed(draft))
+        chosen = logits.argmax(-1)
+        kept = canvas.follow(draft, chosen.tolist(), chances(logits, chosen))
+        self._cache.length += len(waiting) + kept
+        self._before = own[kept : kept + 1]
 
-    def _conditioning(self, row: _Row, known: Tensor, length: int) -> Tensor | None:
+    def _catch_up(self, text: Sequence[int]) -> Work[Reads, None]:
+        """Have the encoder read a text to its end."""
+        waiting = text[self._cache.length :]
+        if waiting:
+            (self._before,) = yield [self._model.reading(waiting, self._cache, 1)]
+            self._cache.length += len(waiting)
+
+    def _conditioning(self, known: Tensor, length: int) -> Tensor | None:
         """The last draft's soft embeddings, cut or filled with zeros to a length, and the known
         tokens' own."""
-        if row.soft is None:
+        if self._soft is None:
             return None
-        soft = row.soft.new_zeros(length, row.soft.shape[1])
-        shared = min(length, len(row.soft))
-        soft[:shared] = row.soft[:shared]
+        soft = self._soft.new_zeros(length, self._soft.shape[1])
+        shared = self._soft[: length - self._soft_start]
+        soft[self._soft_start : self._soft_start + len(shared)] = shared
         soft[: len(known)] = self._model.embed(known)
         return soft
 
-    def _score(self, word: Sequence[int], before: Tensor, ends: Sequence[int]) -> float:
+    def _score(self, word: Sequence[int], before: Tensor, ends: Sequence[int]) -> Tensor:
         """The log-probability of a word's tokens; any end token is as good as another."""
         logp = self._model.logits(before).log_softmax(-1)
         logp[:, list(ends)] = logp[:, list(ends)].logsumexp(-1, keepdim=True)
-        return float(logp.gather(1, torch.tensor(word, device=logp.device)[:, None]).sum())
+        return logp.gather(1, torch.tensor(word, device=logp.device)[:, None]).sum()
+
+
+def _own(reading: Reading, canvas: Canvas) -> list[int]:
+    """The tokens of a reading that are its word's, as far as the budget goes."""
+    return reading.tokens[: min(reading.length, canvas.course.tokens_left)].tolist()

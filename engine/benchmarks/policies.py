@@ -27,6 +27,7 @@ from ..engine import Engine, load_engine
 from ..request import Commit, Message, Request, ToolDeclaration
 from ..training.documents import example
 from ..training.evaluate import PATIENT, Case, heldout_cases
+from ..views import Pass
 
 
 class Projected(Course):
@@ -137,16 +138,12 @@ class Bench:
         self._config: ModelConfig = engine.config
         self._generation = engine.generation
         self._passes = 0
-        model = engine.model
-        for name in ("encode", "branches"):
-            setattr(model, name, self._counted(getattr(model, name)))
+        self._run = engine.model.run
+        setattr(engine.model, "run", self._counted)  # noqa: B010
 
-    def _counted(self, run: Any) -> Any:
-        def counted(*arguments: Any) -> Any:
-            self._passes += 1
-            return run(*arguments)
-
-        return counted
+    def _counted(self, passes: Sequence[Pass]) -> list[torch.Tensor]:
+        self._passes += sum(not one.view.denoises for one in passes)
+        return self._run(passes)
 
     def write(self, way: Way, case: Case, tally: Tally) -> None:
         """Write one record one way."""

@@ -26,6 +26,7 @@ from ..constraint.callform import GEMMA_CALLS
 from ..request import ToolDeclaration
 from ..sampler import Noise, denoise, temper
 from ..vocabulary import Vocabulary
+from ..work import alone
 from . import speed
 from .bfcl import FOLDER, read_questions
 from .tekken import read_tekken
@@ -64,7 +65,7 @@ def _step_seconds(rounds: int, device: torch.device) -> float:
     model.encode(torch.randint(speed.VOCABULARY, (1, CANVAS), device=device), cache)
     generation = GenerationConfig(max_denoising_steps=rounds + 1, confidence_threshold=1e-9)
     noise = Noise(0, speed.VOCABULARY, device)
-    steps = denoise(model, cache, CANVAS, generation, noise)
+    steps = alone(model, denoise(model, cache, CANVAS, generation, noise))
     return _median(lambda: next(steps), rounds, device)
 
 

@@ -21,6 +21,7 @@ from ..checkpoint import load_weights
 from ..config import GenerationConfig, read_config
 from ..errors import EngineError
 from ..sampler import Noise, denoise
+from ..work import alone
 
 LAYERS = "sssfsssf"
 VOCABULARY = 32_768
@@ -106,7 +107,7 @@ def run_bench(
         cache, tokens, taken = model.new_cache(), prompt, 0
         for _ in range(canvases):
             model.encode(tokens, cache)
-            for step in denoise(model, cache, CANVAS, generation, noise):
+            for step in alone(model, denoise(model, cache, CANVAS, generation, noise)):
                 taken, tokens = taken + 1, step.reading.tokens[None]
         return taken
 

@@ -1,20 +1,26 @@
-"""Turns side by side: each is what it would be alone."""
+"""Turns written side by side: each is what it would be alone, whoever its neighbours are.
+
+To the last bit, its confidence too: a job that is killed and goes on in other batches writes the
+same bytes.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+import torch
 from gesso.engine import (
-    AnswerError,
     BudgetError,
+    Constraint,
     ContextError,
     Engine,
     EngineError,
     Message,
     Request,
+    RequestError,
     Result,
     ToolDeclaration,
     choice,
@@ -22,143 +28,152 @@ from gesso.engine import (
     load_engine,
     regex,
 )
-from gesso.engine.rows import CHUNK
 from oracle import Shape, save_checkpoint
 
-SCHEMA = json_schema(
-    {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "maxLength": 12},
-            "kind": {"enum": ["one", "two", "three"]},
-            "parts": {"type": "array", "items": {"type": "integer"}, "maxItems": 3},
-        },
-        "required": ["name", "kind"],
-    }
-)
-TOOL = ToolDeclaration(
-    "save",
-    "Save it.",
-    {"type": "object", "properties": {"a": {"type": "string", "maxLength": 6}}, "required": ["a"]},
-)
+RECORD = {
+    "type": "object",
+    "properties": {
+        "company": {"type": "string", "maxLength": 12},
+        "kind": {"enum": ["bill", "ticket", None]},
+        "total": {"type": "number"},
+    },
+    "required": ["company", "kind", "total"],
+}
+CONSTRAINTS: list[Constraint | None] = [
+    None,
+    regex("[0-9]{3,40}"),
+    choice(["one", "two", "three hundred"]),
+    choice(["only this"]),
+    json_schema(RECORD),
+    json_schema({"type": "array", "items": {"type": "boolean"}, "maxItems": 5}),
+]
+SAVE = ToolDeclaration("save_record", "Save it.", RECORD)
+WORDS = [
+    "TOTAL",
+    "4.50",
+    "CASH",
+    "Norwich",
+    "14/03/2026",
+    "HOLLIS",
+    "BAKERY",
+    "x",
+    "loaf",
+    "Mill",
+    "Lane",
+    "8.40",
+]
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder = tmp_path_factory.mktemp("tiny")
-    save_checkpoint(folder, Shape("tiny", layers="sfs", canvas=16))
-    loaded = load_engine(folder)
-    loaded.config = loaded.config.model_copy(update={"verify_drafts": True, "draft_window": 7})
-    return loaded
+    save_checkpoint(folder, Shape("tiny", layers="sfs", window=6, canvas=16))
+    return load_engine(folder)
 
 
-def asked(rng: random.Random) -> Request:
-    """One of many unlike requests."""
-    messages = [Message("user", "tell " * rng.choice([1, 2, 40, 90]))]
-    if rng.random() < 0.5:
-        messages.insert(0, Message("system", "You read documents, and answer in the form asked."))
-    seed, budget = rng.randrange(99), rng.choice([33, 48, 64, 96])
-    kind = rng.randrange(5)
-    if kind == 0:
-        return Request(messages, seed=seed, max_tokens=budget)
-    if kind == 1:
-        return Request(messages, [TOOL], rng.choice(["auto", "save"]), seed=seed, max_tokens=budget)
-    constraint = [SCHEMA, regex("[a-d]{3,40}"), choice(["yes", "no", "not at all"])][kind - 2]
-    return Request(messages, constraint=constraint, seed=seed, max_tokens=budget)
+@pytest.fixture(params=["tiny, sampled", "tiny, verified", "sketch"])
+def engine(request: pytest.FixtureRequest, tiny: Engine) -> Engine:
+    if request.param == "sketch":
+        return load_engine("sketch")
+    verified = request.param == "tiny, verified"
+    tiny.config = tiny.config.model_copy(update={"verify_drafts": verified, "draft_window": 7})
+    return tiny
 
 
-def results(outcomes: Sequence[Result | EngineError]) -> list[Result]:
-    assert all(isinstance(outcome, Result) for outcome in outcomes)
-    return [outcome for outcome in outcomes if isinstance(outcome, Result)]
+def drawn(rng: random.Random, *, system: str = "") -> Request:
+    """A request of any kind, short or long."""
+    asked = " ".join(rng.choices(WORDS, k=rng.randint(1, 40)))
+    messages = [*([Message("system", system)] if system else []), Message("user", asked)]
+    request = Request(messages, seed=rng.randint(0, 99), max_tokens=rng.randint(60, 120))
+    if rng.random() < 0.2:
+        return replace(request, tools=[SAVE], tool_choice=rng.choice(["auto", "required"]))
+    return replace(request, constraint=rng.choice(CONSTRAINTS))
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_turn_is_the_same_alone_and_in_company(engine: Engine, seed: int) -> None:
+def said(found: Result | EngineError) -> object:
+    """What must not depend on neighbours: all but seconds and what was cached."""
+    assert isinstance(found, Result)
+    usage = replace(found.usage, cached_tokens=0, prefill_seconds=0, denoising_seconds=0)
+    return replace(found, usage=usage)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_turn_does_not_depend_on_its_neighbours(engine: Engine, seed: int) -> None:
     rng = random.Random(seed)
-    requests = [asked(rng) for _ in range(rng.randint(2, 7))]
-    together = results(engine.generate_batch(requests))
-    for request, result in zip(requests, together, strict=True):
-        alone = engine.generate(request)
-        assert result.text == alone.text
-        assert result.tool_calls == alone.tool_calls
-        assert result.finish_reason == alone.finish_reason
-        assert result.usage.denoising_steps == alone.usage.denoising_steps
-        assert result.confidence == pytest.approx(alone.confidence, abs=1e-4)
+    requests = [drawn(rng) for _ in range(rng.randint(2, 7))]
+    expected = [said(engine.generate(request)) for request in requests]
+    assert list(map(said, engine.generate_batch(requests))) == expected
+    order = rng.sample(range(len(requests)), len(requests))
+    found = engine.generate_batch([requests[number] for number in order])
+    assert list(map(said, found)) == [expected[number] for number in order]
 
 
-def test_what_cannot_be_written_is_an_error_in_its_place(engine: Engine) -> None:
-    good = Request([Message("user", "a")], constraint=SCHEMA, seed=1, max_tokens=64)
-    tight = Request([Message("user", "a")], constraint=regex("a{60}"), seed=1, max_tokens=16)
-    long = Request([Message("user", "word " * 4000)], constraint=SCHEMA)
-    same = {"type": "array", "items": {"enum": [7]}, "minItems": 2, "maxItems": 2}
-    unique = json_schema(same | {"uniqueItems": True})
-    broken = Request([Message("user", "a")], constraint=unique, seed=1, max_tokens=48)
-    first, small, huge, wrong, last = engine.generate_batch([good, tight, long, broken, good])
-    assert isinstance(small, BudgetError)
-    assert isinstance(huge, ContextError)
-    assert isinstance(wrong, AnswerError)
-    assert wrong.usage.output_tokens > 0
+def test_one_that_cannot_be_written_has_its_error_in_its_place(tiny: Engine) -> None:
+    checked = {"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True}
+    ask = (Message("user", "?"),)
+    fine = Request(ask, constraint=choice(["fine"]))
+    found = tiny.generate_batch(
+        [
+            fine,
+            Request(ask, constraint=regex("[0-9]{9}"), max_tokens=5),
+            Request((Message("user", "x" * 2000),)),
+            Request(ask, [SAVE], constraint=choice(["a"])),
+            Request(ask, constraint=json_schema(checked), seed=1, max_tokens=32),
+            fine,
+        ]
+    )
+    first, budget, context, contradiction, answer, last = found
     assert isinstance(first, Result)
     assert isinstance(last, Result)
-    assert first.text == last.text == engine.generate(good).text
+    assert first.text == last.text == "fine"
+    assert isinstance(budget, BudgetError)
+    assert isinstance(context, ContextError)
+    assert isinstance(contradiction, RequestError)
+    assert "not valid" in str(answer)
+    assert tiny.generate_batch([]) == []
 
 
-def test_no_request_is_no_work(engine: Engine) -> None:
-    assert engine.generate_batch([]) == []
-
-
-def test_a_checkpoint_that_does_not_verify_writes_them_one_after_the_other(engine: Engine) -> None:
-    verified = engine.config
-    engine.config = verified.model_copy(update={"verify_drafts": False})
-    try:
-        requests = [asked(random.Random(seed)) for seed in range(3)]
-        together = results(engine.generate_batch(requests))
-        assert [r.text for r in together] == [engine.generate(r).text for r in requests]
-    finally:
-        engine.config = verified
-
-
-def test_the_seconds_of_a_batch_are_shared_out(engine: Engine) -> None:
-    requests = [
-        Request([Message("user", "a")], constraint=SCHEMA, seed=n, max_tokens=64) for n in range(4)
-    ]
+def test_the_seconds_of_a_batch_add_up_to_what_it_took(engine: Engine) -> None:
+    rng = random.Random(5)
+    requests = [drawn(rng) for _ in range(6)]
+    engine.generate_batch(requests)  # everything is compiled
     began = time.perf_counter()
-    together = results(engine.generate_batch(requests))
+    found = engine.generate_batch(requests)
     wall = time.perf_counter() - began
-    spent = sum(r.usage.prefill_seconds + r.usage.denoising_seconds for r in together)
-    assert 0 < spent <= wall
-    assert all(r.usage.prefill_seconds > 0 for r in together)
+    usages = [one.usage for one in found if isinstance(one, Result)]
+    charged = sum(usage.prefill_seconds + usage.denoising_seconds for usage in usages)
+    assert 0.75 * wall < charged <= wall  # the rest is rendering and parsing
 
 
-def test_a_prompt_that_begins_as_an_earlier_one_is_not_encoded_anew(engine: Engine) -> None:
-    system = Message("system", "Read what follows with care. " * 20)
-    requests = [
-        Request([system, Message("user", text)], constraint=SCHEMA, seed=3, max_tokens=64)
-        for text in ("first", "second", "third")
-    ]
-    fresh = [_fresh(engine).generate(request) for request in requests]
-    assert all(result.usage.cached_tokens == 0 for result in fresh)
-    own = _fresh(engine)
-    cached = results(own.generate_batch(requests))
-    again = own.generate(requests[0])
-    assert cached[0].usage.cached_tokens == 0
-    for result in (*cached[1:], again):
-        assert result.usage.cached_tokens >= CHUNK
-        assert result.usage.cached_tokens % CHUNK == 0
-        assert result.usage.cached_tokens < result.usage.prompt_tokens
-    assert [r.text for r in (*cached, again)] == [r.text for r in (*fresh, fresh[0])]
-    assert again.confidence == fresh[0].confidence  # to the bit: it is what would be computed
+@torch.inference_mode()
+def test_passes_of_any_kind_read_together_what_they_read_alone(tiny: Engine) -> None:
+    model = tiny.model
+    passes, alone = [], []
+    for count in (3, 20, 9):
+        for runs in (passes, alone):  # the same twice, with caches of their own
+            torch.manual_seed(count)
+            cache = model.new_cache()
+            tokens = torch.randint(600, (count,)).tolist()
+            model.run([model.reading(tokens, cache)])
+            cache.length += count
+            canvas, soft = torch.randint(600, (12,)), torch.randn(12, 32)
+            runs += [
+                model.drafting(canvas, cache, max(1, count - 5)),
+                model.drafting(canvas, cache.first(count), count, soft),
+                model.reading([5, 6, 7], cache.first(count)),
+                model.branching([[1, 2], [3], [4, 5, 6]], cache.first(count)),
+            ]
+    together = model.run(passes)
+    for one, states in zip(alone, together, strict=True):
+        assert torch.equal(model.run([one])[0], states)
 
 
-def test_what_is_kept_of_prompts_is_bounded(engine: Engine) -> None:
-    own = _fresh(engine)
-    own._prefixes._most = 4 * CHUNK
-    for number in range(6):
-        own.generate(Request([Message("user", f"{number} " * 2 * CHUNK)], seed=1, max_tokens=16))
-    assert sum(map(len, own._prefixes._held)) <= 4 * CHUNK
-
-
-def _fresh(engine: Engine) -> Engine:
-    """The same engine, which remembers nothing."""
-    parts = (engine.model, engine.config, engine.generation, engine.tokenizer, engine.template)
-    return Engine(engine.name, *parts)
+@torch.inference_mode()
+def test_a_draft_leaves_what_the_encoder_has_read_as_it_was(tiny: Engine) -> None:
+    model, cache = tiny.model, tiny.model.new_cache()
+    model.run([model.reading(list(range(30)), cache)])
+    cache.length = 30
+    before = [[one.clone() for one in cache.prefix(layer)] for layer in range(3)]
+    model.run([model.drafting(torch.arange(40), cache, 12)])
+    for layer, kept in enumerate(before):
+        assert all(map(torch.equal, kept, cache.prefix(layer)))

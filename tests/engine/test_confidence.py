@@ -1,90 +1,93 @@
-"""How sure an answer's values are."""
+"""How sure the model was of each value: pointers of a text, posteriors of its tokens."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import numpy as np
 import pytest
-from gesso.engine import Engine, Message, Request, json_schema, load_engine
-from gesso.engine.confidence import confidence_of, scalars
-from hypothesis import given
-from hypothesis import strategies as st
+from gesso.engine import Engine, Message, Request, json_schema, load_engine, regex
+from gesso.engine.confidence import scalar_confidence, scalars
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
-)
+ASK = (Message("user", "Receipt of 3 May, 4.50 in all."),)
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "fixed": {"const": "always"},
+        "paid": {"type": "boolean"},
+        "company": {"type": ["string", "null"], "maxLength": 8},
+        "lines": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"é/~": {"type": "integer"}}},
+            "maxItems": 2,
+        },
+    },
+    "required": ["fixed", "paid", "company", "lines"],
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["sampled", "verified"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    loaded = load_engine("sketch")
+    loaded.config = loaded.config.model_copy(update={"verify_drafts": request.param})
+    return loaded
 
 
 def leaves(value: Any, pointer: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
-        return {
-            found: leaf
-            for key, inner in value.items()
-            for found, leaf in leaves(
-                inner, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-            ).items()
-        }
-    if isinstance(value, list):
-        return {
-            found: leaf
-            for number, inner in enumerate(value)
-            for found, leaf in leaves(inner, f"{pointer}/{number}").items()
-        }
-    return {pointer: value}
+        named = {name.replace("~", "~0").replace("/", "~1"): one for name, one in value.items()}
+    elif isinstance(value, list):
+        named = dict(enumerate(value))
+    else:
+        return {pointer: value}
+    return {
+        path: leaf
+        for name, one in named.items()
+        for path, leaf in leaves(one, f"{pointer}/{name}").items()
+    }
 
 
-@given(VALUES, st.sampled_from([None, 1]), st.booleans())
-def test_every_scalar_is_found_where_it_stands(
-    value: Any, indent: int | None, ascii_only: bool
-) -> None:
-    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    found = {pointer: text[start:end] for pointer, start, end in scalars(text)}
-    expected = leaves(value)
-    assert list(found) == list(expected)
-    for pointer, shown in found.items():
-        quoted = f'"{shown}' if isinstance(expected[pointer], str) else shown
-        assert json.loads(quoted) == expected[pointer]
+@pytest.mark.parametrize(
+    "value",
+    [
+        3,
+        "",
+        None,
+        [],
+        [[], [True, -1.5e3]],
+        {"a": {}, "b/c": {"~": 'x"\\'}, "é": ["ü", {"": 0}]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_every_scalar_is_found_at_its_pointer(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=indent).encode()
+    found = {one.pointer: json.loads(text[one.start : one.end]) for one in scalars(text)}
+    assert found == leaves(value)
 
 
-def test_it_is_the_mean_over_the_tokens_that_touch_the_value() -> None:
-    text = '{"a":"xyz","b":null}'
-    tokens = ['{"a":"', "x", 'yz"', ',"b":', "null", "}"]
-    posteriors = [0.1, 0.5, 0.7, 0.1, 0.9, 0.1]
-    found = confidence_of(text, [len(token) for token in tokens], posteriors)
-    assert found == pytest.approx({"/a": 0.6, "/b": 0.9})
+def test_a_scalars_confidence_is_the_mean_over_the_tokens_that_touch_it() -> None:
+    #        thought|   {"a  ":"  xé"  ,"b  ":12  }
+    sizes = np.array([4, 3, 3, 4, 3, 4, 1])
+    posteriors = [0.0, 1.0, 0.5, 0.25, 1.0, 0.75, 0.125]
+    found = scalar_confidence('{"a":"xé","b":12}', sizes, posteriors)
+    assert found == {"/a": (0.5 + 0.25) / 2, "/b": 0.75}
 
 
-def test_an_empty_string_is_as_sure_as_its_end() -> None:
-    found = confidence_of('{"a":""}', [6, 1, 1], [0.1, 0.4, 0.1])
-    assert found == pytest.approx({"/a": 0.4})
+@pytest.mark.parametrize("seed", range(3))
+def test_an_answer_has_a_confidence_for_each_of_its_scalars(engine: Engine, seed: int) -> None:
+    request = Request(ASK, constraint=json_schema(SCHEMA), seed=seed, max_tokens=120)
+    result = engine.generate(request)
+    assert result.confidence.keys() == leaves(result.value).keys()
+    assert all(0.0 <= one <= 1.0 for one in result.confidence.values())
+    assert result.confidence["/fixed"] > 0.99  # but for white space around it, certain
+    assert result.confidence["/paid"] < 1.0  # a choice
 
 
-def test_bytes_count_not_characters_and_what_stands_before_does_not() -> None:
-    text = '["é€",1]'
-    sizes = [3, 2, *[len(part.encode()) for part in ("é", "€", '"', ",", "1", "]")]]
-    posteriors = [0.0, 1.0, 0.25, 0.75, 0.5, 0.0, 0.125, 0.0]
-    assert confidence_of(text, [sizes[0], *sizes[1:]], posteriors) == pytest.approx(
-        {"/0": 0.5, "/1": 0.125}
-    )
+def test_only_an_answer_under_a_schema_has_a_confidence(engine: Engine) -> None:
+    assert engine.generate(Request(ASK, constraint=regex("[0-9]{3}"), seed=1)).confidence == {}
 
 
-@pytest.fixture(scope="module")
-def sketch() -> Engine:
-    return load_engine("sketch")
-
-
-def test_what_stands_in_the_document_is_surer_than_what_does_not(sketch: Engine) -> None:
-    schema = json_schema(
-        {
-            "type": "object",
-            "properties": {"total": {"type": "string"}, "carrier": {"type": "string"}},
-            "required": ["total", "carrier"],
-        }
-    )
-    text = "GREEN BASKET MARKET\n2026-03-21\n\nMilk 2.00\nTotal 12.50"
-    result = sketch.generate(Request([Message("user", text)], constraint=schema, seed=1))
-    assert result.value["total"] == "12.50"
-    assert set(result.confidence) == {"/total", "/carrier"}
-    assert 0 <= result.confidence["/carrier"] < result.confidence["/total"] <= 1
+def test_a_prompts_tokens_are_counted_without_a_turn(engine: Engine) -> None:
+    request = Request(ASK, constraint=json_schema(SCHEMA), seed=1, max_tokens=120)
+    assert engine.prompt_tokens(request) == engine.generate(request).usage.prompt_tokens

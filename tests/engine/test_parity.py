@@ -12,6 +12,7 @@ from gesso.engine.checkpoint import load_weights
 from gesso.engine.config import read_config, read_generation_config
 from gesso.engine.model import DiffusionGemma
 from gesso.engine.sampler import Noise, denoise
+from gesso.engine.work import alone
 from oracle import SHAPES, VOCABULARY, Shape, save_checkpoint
 from torch import Tensor
 
@@ -162,7 +163,7 @@ def test_the_same_draws_give_the_same_canvas_at_every_step(
     tokens, drafts, committed = prompt, [], [prompt]
     for _ in range(canvases):
         ours.encode(tokens, cache)
-        steps = list(denoise(ours, cache, config.canvas_length, generation, draws))
+        steps = list(alone(ours, denoise(ours, cache, config.canvas_length, generation, draws)))
         drafts += [step.argmax for step in steps]
         tokens = steps[-1].reading.tokens[None]
         committed.append(tokens)

@@ -16,6 +16,7 @@ from gesso.engine import (
     load_engine,
     regex,
 )
+from gesso.engine.canvas import Canvas
 from gesso.engine.constraint import compile_automaton
 from gesso.engine.course import Course
 from oracle import Shape, save_checkpoint
@@ -95,3 +96,31 @@ def test_without_a_constraint_too_every_turn_is_valid_text_within_its_budget(
     assert result.usage.output_tokens <= 40
     again = engine.generate(Request([Message("user", "hi")], seed=9, max_tokens=40))
     assert result.text == again.text  # greedy: the seed only changes how soon it is found
+
+
+def test_what_is_certain_goes_before_what_a_draft_says(engine: Engine) -> None:
+    constraint = regex('(ab|ba)": "company total[0-9]{2}')
+    course = Course(
+        constraint,
+        compile_automaton(constraint, engine.tokenizer.vocabulary),
+        engine.tokenizer,
+        tokens_left=60,
+        score_tail=False,
+    )
+    canvas, encode = Canvas(60, course), engine.tokenizer.encode
+    certain = encode('b": "company total')
+    letters = [token for letter in "company" for token in encode(letter)]
+    draft = [*encode("a"), *encode('b": "'), *letters, *encode(" total12")]
+    stand = canvas.follow(draft, draft, [0.5] * len(draft))
+    assert canvas.known == [*encode("a"), *certain]  # a word of the vocabulary, not its letters
+    assert stand == 1 + len(encode('b": "'))
+    assert canvas.posteriors == [0.5, *[1.0] * len(certain)]
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_the_seed_changes_only_how_soon_a_turn_is_found(engine: Engine, name: str) -> None:
+    requests = [
+        Request([Message("user", name)], constraint=CONSTRAINTS[name], seed=seed, max_tokens=48)
+        for seed in range(6)
+    ]
+    assert len({engine.generate(request).text for request in requests}) == 1

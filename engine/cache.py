@@ -1,0 +1,84 @@
+"""The keys and values of what a model has read.
+
+Letters in shapes: B batch, T tokens read, P prefix in the cache, G key-value heads, K head width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Keys and values of the first `length` tokens of a text, one pair of [B, G, P, K] a layer.
+
+    Storage is allocated ahead, so that a pass writes its own keys behind a prefix and reads both as
+    one view, without a copy.
+    """
+
+    def __init__(self, layers: int) -> None:
+        self.length = 0
+        self._keys: list[Tensor | None] = [None] * layers
+        self._values: list[Tensor | None] = [None] * layers
+
+    def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
+        """The keys and values of a layer, each [B, G, P, K]."""
+        keys, values = self._keys[layer], self._values[layer]
+        assert keys is not None
+        assert values is not None
+        return keys[:, :, : self.length], values[:, :, : self.length]
+
+    def first(self, length: int) -> KVCache:
+        """A cache of the first tokens only. It shares this one's storage until it is written to."""
+        shared = KVCache(len(self._keys))
+        shared.length = length
+        for layer in range(len(self._keys)):
+            keys, values = self.prefix(layer)
+            # a view that has room for no more is copied by whoever writes behind it
+            shared._keys[layer], shared._values[layer] = keys[:, :, :length], values[:, :, :length]
+        return shared
+
+    def cut(self, start: int) -> list[tuple[Tensor, Tensor]]:
+        """A copy of what stands behind the first `start` tokens; `put` brings it back."""
+        if start == self.length:
+            return []
+        layers = map(self.prefix, range(len(self._keys)))
+        return [
+            (keys[:, :, start:].clone(), values[:, :, start:].clone()) for keys, values in layers
+        ]
+
+    def put(self, start: int, cut: list[tuple[Tensor, Tensor]]) -> None:
+        """Bring back what was cut, whatever has been written over it."""
+        for layer, (keys, values) in enumerate(cut):
+            self.write(layer, keys, values, start)
+
+    def write(self, layer: int, keys: Tensor, values: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """Write [B, G, T, K] behind the first `start` tokens and return them and the new together.
+
+        The text grows only when `length` is advanced: until then the next one to write overwrites.
+        """
+        stored_keys, stored_values = self._keys[layer], self._values[layer]
+        if stored_keys is None or stored_values is None:
+            self._keys[layer], self._values[layer] = keys, values
+            return keys, values
+        if torch.is_grad_enabled():  # training: storage that autograd can follow
+            return (
+                torch.cat([stored_keys[:, :, :start], keys], dim=2),
+                torch.cat([stored_values[:, :, :start], values], dim=2),
+            )
+        end = start + keys.shape[2]
+        if end > stored_keys.shape[2]:
+            stored_keys = _grown(stored_keys, self.length, end)
+            stored_values = _grown(stored_values, self.length, end)
+            self._keys[layer], self._values[layer] = stored_keys, stored_values
+        stored_keys[:, :, start:end] = keys
+        stored_values[:, :, start:end] = values
+        return stored_keys[:, :, :end], stored_values[:, :, :end]
+
+
+def _grown(stored: Tensor, length: int, needed: int) -> Tensor:
+    """`stored` with room for `needed` positions and a quarter more; the first `length` kept."""
+    batch, heads, _, width = stored.shape
+    larger = stored.new_empty(batch, heads, needed + needed // 4, width)
+    larger[:, :, :length] = stored[:, :, :length]
+    return larger
