@@ -1,6 +1,6 @@
 """The tools room: what an agent may do, and the folder it may do it in."""
 
-from .documents import Document, DocumentReader, Limits, find_documents
+from .documents import STANDARD_INPUT, Document, DocumentReader, Limits, find_documents
 from .errors import (
     ArgumentError,
     DocumentError,
@@ -32,6 +32,7 @@ __all__ = [
     "OWN_FILE",
     "SKILLS",
     "SKILL_FILE",
+    "STANDARD_INPUT",
     "ArgumentError",
     "Call",
     "Context",

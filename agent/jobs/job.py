@@ -9,8 +9,9 @@ in memory at any time.
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from ...engine import Engine
 from ...memory import Job, JobDocument, JobPlan, Run, RunState, Store, StoreError
-from ...tools import DocumentError, DocumentReader
+from ...tools import STANDARD_INPUT, DocumentError, DocumentReader
 from ..errors import ProjectError, RunError
 from .chunk import AGENT, Chunk, Extractor, Opened
 from .lock import carrying_out, is_carried_out
@@ -81,7 +82,7 @@ class JobRunner:
     engine: Engine
     state: Path
 
-    def rows(self, job: Job, *, watch: Watch | None = None) -> Iterator[JobDocument]:
+    def rows(self, job: Job, *, watch: Watch | None = None) -> Generator[JobDocument]:
         """Carry a job out, or on: its documents in their order, those that were done before too,
         as they are kept in the store.
 
@@ -158,7 +159,10 @@ class JobRunner:
         for row in rows:
             if row.state == "waiting":
                 try:
-                    opened.append(Opened(row, reader.read(Path(job.plan.folder) / row.source)))
+                    source = row.source
+                    if source != STANDARD_INPUT:
+                        source = os.path.join(job.plan.folder, source)
+                    opened.append(Opened(row, reader.read(source)))
                 except DocumentError as error:
                     opened.append(Opened(row, None, str(error)))
         return _Page(rows, opened)

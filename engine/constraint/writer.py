@@ -46,7 +46,7 @@ from .shapes import EVERYTHING, NOTHING, Algebra, Arrays, Objects, Others, Strin
 
 FormName = Fixed["json", "native"]
 Style = Fixed["json", "native", "key"]
-_BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_BARE_KEY = re.compile(r"[^\W\d][\w.-]*")
 _MOST_COUNTED_ITEMS = 256
 _SPLITS = 4
 """So many beginnings may other members' names share with those of declared ones."""

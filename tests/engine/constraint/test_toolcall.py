@@ -149,3 +149,12 @@ def test_an_unknown_choice_names_the_tools_there_are() -> None:
 def test_a_malformed_call_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="position"):
         GEMMA_CALLS.parse(text)
+
+
+def test_an_argument_s_name_may_be_in_any_script() -> None:
+    for name in ("größe", "ródenas_state", "日付"):
+        parameters = {"type": "object", "properties": {name: {"type": "integer"}}}
+        constraint = tools([ToolDeclaration("save", "", {**parameters, "required": [name]})])
+        text = constraint.render(ToolCall("save", {name: 3}))
+        assert constraint.writes(text)
+        assert constraint.parse(text) == (ToolCall("save", {name: 3}),)
