@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall train eval soak clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall train eval ablation soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +56,9 @@ train: $(VENV)/.installed  ## train the bundled model from scratch, resumable, i
 
 eval: $(VENV)/.installed-dev  ## measure the bundled model on held-out documents and receipts
 	$(BIN)/python -m gesso.engine.training.evaluate --write
+
+ablation: $(VENV)/.installed-dev  ## other shapes of the bundled model on small equal budgets, resumable, in runs/ablation
+	$(BIN)/python -m gesso.engine.training.ablation --write
 
 bench-policies: $(VENV)/.installed  ## steps, seconds and exactness of each way to hold a constraint
 	$(BIN)/python -m gesso.engine.benchmarks.policies --records 500

@@ -41,7 +41,6 @@ PATIENT = GenerationConfig(
     confidence_threshold=0.005,
 )
 """For drafts that nobody verifies: the slower schedule."""
-_BEGIN, _END = "<!-- make eval: begin -->", "<!-- make eval: end -->"
 _RECEIPT = ToolDeclaration(
     "save_record",
     "Save the receipt",
@@ -214,13 +213,19 @@ def main() -> None:
     text = "\n\n".join(report)
     print(text)
     if options.write:
-        card = locate(options.model) / "README.md"
-        before, _, rest = card.read_text(encoding="utf-8").partition(_BEGIN)
-        after = rest.partition(_END)[2]
-        card.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}", encoding="utf-8")
+        write_section(locate(options.model) / "README.md", "make eval", text)
 
 
-def _equal(found: Any, expected: Any) -> bool:
+def write_section(card: Path, name: str, text: str) -> None:
+    """Put a text between the marks of that name in a model card."""
+    begin, end = (f"<!-- {name}: {mark} -->" for mark in ("begin", "end"))
+    before, _, rest = card.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    card.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def equal(found: Any, expected: Any) -> bool:
+    """Whether a value is the expected one to the letter."""
     return found == expected
 
 
@@ -234,7 +239,7 @@ def _heldout_report(engine: Engine, count: int) -> str:
         "files to be read": ("read", count // 4),
     }
     for name, (kind, turns) in kinds.items():
-        score = measure(engine, heldout_cases(turns, (kind,)), _equal)
+        score = measure(engine, heldout_cases(turns, (kind,)), equal)
         rows.append(
             [
                 f"{turns} {name}",
@@ -261,7 +266,7 @@ def _ways_report(engine: Engine, count: int) -> str:
         engine.config = config.model_copy(update={"verify_drafts": verified})
         engine.generation = generation if verified else PATIENT
         for constrained in (True, False):
-            score = measure(engine, cases, _equal, constrained=constrained)
+            score = measure(engine, cases, equal, constrained=constrained)
             way = "constrained" if constrained else "free"
             rows.append(
                 [

@@ -19,7 +19,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,18 @@ SHAPE: dict[str, Any] = {
     "model_type": "diffusion_gemma_text",
 }
 CANVAS_LENGTH = 96
+WORDS = 560
+"""How many whole words a new tokenizer has beside its characters."""
 
 
-def write_folder(folder: Path, start: Path | None) -> None:
+def write_folder(
+    folder: Path,
+    start: Path | None = None,
+    *,
+    shape: Mapping[str, Any] = SHAPE,
+    canvas_length: int = CANVAS_LENGTH,
+    words: int = WORDS,
+) -> None:
     """Write configuration, template and tokenizer of a new checkpoint folder; with a checkpoint to
     start from, its tokenizer is kept and more words put behind."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,14 +118,16 @@ def write_folder(folder: Path, start: Path | None) -> None:
     if start:
         size = extend_tokenizer(start / "tokenizer.json", folder / "tokenizer.json", template)
     else:
-        size = write_tokenizer(folder / "tokenizer.json", common_words(template, set()))
+        size = write_tokenizer(
+            folder / "tokenizer.json", common_words(template, set(), count=words)
+        )
     controls = {
         entry["content"]: entry["id"]
         for entry in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
     }
     ends = [controls[name] for name in ("<eos>", "<turn|>", "<|tool_response>")]
     special = {"bos_token_id": controls["<bos>"], "pad_token_id": controls["<pad>"]}
-    text = {**SHAPE, "vocab_size": size, **special, "eos_token_id": ends[0]}
+    text = {**shape, "vocab_size": size, **special, "eos_token_id": ends[0]}
     vision = {"model_type": "gemma4_vision", "hidden_size": 8, "intermediate_size": 8}
     vision |= {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
     _write_json(
@@ -125,7 +136,7 @@ def write_folder(folder: Path, start: Path | None) -> None:
             "architectures": ["DiffusionGemmaForBlockDiffusion"],
             "model_type": "diffusion_gemma",
             "dtype": "bfloat16",
-            "canvas_length": CANVAS_LENGTH,
+            "canvas_length": canvas_length,
             "boi_token_id": None,
             "eoi_token_id": None,
             "image_token_id": None,
@@ -238,12 +249,12 @@ def draw_canvases(batch: Batch, length: int, pad: int) -> tuple[Tensor, Tensor]:
 
 
 def canvas_loss(
-    model: DiffusionGemma, batch: Batch, recipe: Recipe, pad: int
+    model: DiffusionGemma, batch: Batch, recipe: Recipe, length: int, pad: int
 ) -> tuple[Tensor, Tensor]:
     """The denoiser's loss and the encoder's, over one pass of the encoder."""
     cache = model.new_cache()
     states = model.encode(batch.tokens, cache)
-    clean, prefix = draw_canvases(batch, CANVAS_LENGTH, pad)
+    clean, prefix = draw_canvases(batch, length, pad)
     noise = torch.randint(model.config.vocab_size, clean.shape)
     level = torch.rand(batch.size, 1)
     canvas = torch.where(torch.rand(clean.shape) < level, noise, clean)
@@ -306,8 +317,14 @@ def copy_weights(start: Path, model: DiffusionGemma, tokenizer: Tokenizer) -> No
     model.load_state_dict(weights)
 
 
-def train(folder: Path, recipe: Recipe, threads: int) -> None:
-    """Run both stages to their end, or go on from `state.pt`."""
+def train(
+    folder: Path,
+    recipe: Recipe,
+    threads: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Run both stages to their end, or go on from `state.pt`; the budget is measured in the
+    seconds of `clock`."""
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     start = locate(recipe.start) if recipe.start else None
@@ -357,11 +374,11 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
         longest,
     )
     _write_json(folder / "recipe.json", {**asdict(recipe), "parameters": _count(model)})
-    last_saved = last_logged = time.monotonic()
+    last_saved = last_logged = clock()
     sums: dict[str, float] = {}
     tokens = 0
     while elapsed < budget:
-        began = time.monotonic()
+        began = clock()
         batch = next(stream)
         rate = _schedule(step, elapsed / budget, recipe)
         for optim, lr in zip(optims, base, strict=True):
@@ -374,7 +391,7 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
                 loss = next_token_loss(model, states, batch, prompt_weight)
                 losses["next_token"] = loss
             else:
-                denoising, answers = canvas_loss(model, batch, recipe, pad)
+                denoising, answers = canvas_loss(model, batch, recipe, config.canvas_length, pad)
                 losses["canvas"], losses["next_token"] = denoising, answers
                 loss = denoising + recipe.next_token_weight * answers
         loss.backward()
@@ -384,7 +401,7 @@ def train(folder: Path, recipe: Recipe, threads: int) -> None:
             optim.zero_grad(set_to_none=True)
         step, examples = step + 1, examples + batch.size
         tokens += int(batch.lengths.sum())
-        now = time.monotonic()
+        now = clock()
         elapsed += now - began
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
