@@ -17,7 +17,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/.installed  ## file eight receipts with the bundled model, and show what it cost
+demo: $(VENV)/.installed  ## file six receipts with the bundled model, and show what it cost
 	$(BIN)/gesso demo
 
 test: $(VENV)/.installed-dev  ## the fast suite, a process for each core

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -34,7 +35,7 @@ from ..model import DiffusionGemma
 from ..prompt import ChatTemplate
 from ..tokenizer import Tokenizer
 from .tasks import rendered, turn
-from .vocabulary import common_words, extend_tokenizer, write_tokenizer
+from .vocabulary import common_words, write_tokenizer
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,18 @@ def write_folder(
     words: int = WORDS,
 ) -> None:
     """Write configuration, template and tokenizer of a new checkpoint folder; with a checkpoint to
-    start from, its tokenizer is kept and more words put behind."""
+    start from, its tokenizer is kept: a word that became a token late is one that the model cannot
+    spell (`Auto Service` was copied as `Auto Heights`)."""
     folder.mkdir(parents=True, exist_ok=True)
     template_file = folder / "chat_template.jinja"
     if not template_file.exists():
         template_file.write_text((SKETCH / "chat_template.jinja").read_text(encoding="utf-8"))
     template = ChatTemplate(template_file, bos_token="<bos>")
     if start:
-        size = extend_tokenizer(start / "tokenizer.json", folder / "tokenizer.json", template)
+        shutil.copy(start / "tokenizer.json", folder / "tokenizer.json")
+        size = read_config(start / "config.json").text_config.vocab_size
     else:
-        size = write_tokenizer(
-            folder / "tokenizer.json", common_words(template, set(), count=words)
-        )
+        size = write_tokenizer(folder / "tokenizer.json", common_words(template, count=words))
     controls = {
         entry["content"]: entry["id"]
         for entry in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
@@ -296,27 +297,6 @@ def optimisers(model: DiffusionGemma, recipe: Recipe) -> list[torch.optim.Optimi
     ]
 
 
-def copy_weights(start: Path, model: DiffusionGemma, tokenizer: Tokenizer) -> None:
-    """Fill the model with a checkpoint of the same shape; a token that the checkpoint lacks begins
-    as the mean of its letters."""
-    config = read_config(start / "config.json")
-    generation = read_generation_config(start / "generation_config.json")
-    known = Tokenizer(
-        start / "tokenizer.json",
-        vocab_size=config.text_config.vocab_size,
-        ends=tuple(generation.eos_token_id),
-        pad=generation.pad_token_id,
-    )
-    weights = load_weights(start, config, torch.float32).state_dict()
-    rows = weights["embed_tokens.weight"]
-    more = [
-        rows[known.encode(tokenizer.decode([token]))].mean(0)
-        for token in range(len(rows), model.config.vocab_size)
-    ]
-    weights["embed_tokens.weight"] = torch.stack([*rows, *more])
-    model.load_state_dict(weights)
-
-
 def train(
     folder: Path,
     recipe: Recipe,
@@ -347,7 +327,8 @@ def train(
         if "embed_tokens" in name:
             torch.nn.init.normal_(parameter, std=0.05)
     if start:
-        copy_weights(start, model, tokenizer)
+        weights = load_weights(start, read_config(start / "config.json"), torch.float32)
+        model.load_state_dict(weights.state_dict())
     optims = optimisers(model, recipe)
     base = [optim.param_groups[0]["lr"] for optim in optims]
     state_file, log_file = folder / "state.pt", folder / "log.jsonl"

@@ -38,31 +38,15 @@ _SCAFFOLD = ["parameters", "properties", "required", "description", "array", "bo
 _WORD = re.compile(r"(?<!\w)[A-Za-z][A-Za-z_]{2,}(?!\w)")
 
 
-def common_words(template: ChatTemplate, known: set[str], *, count: int = 560) -> list[str]:
-    """The words, apart from those already `known`, whose tokens save training turns the most
-    letters; sorted."""
+def common_words(template: ChatTemplate, *, count: int = 560) -> list[str]:
+    """The words whose tokens save training turns the most letters; sorted."""
     rng = random.Random(20261123)
     saved: Counter[str] = Counter(dict.fromkeys(_SCAFFOLD, 10**9))
     for _ in range(6000):
         for word in _WORD.findall(rendered(turn(rng, "train"), template)[0]):
             saved[word] += len(word) - 1
     ranked = sorted(saved.items(), key=lambda item: (-item[1], item[0]))
-    return sorted([word for word, _ in ranked if word not in known][:count])
-
-
-def extend_tokenizer(source: Path, file: Path, template: ChatTemplate, *, count: int = 256) -> int:
-    """Copy `tokenizer.json` with more whole words behind its tokens; returns their number."""
-    data = json.loads(source.read_text(encoding="utf-8"))
-    known = {entry["content"] for entry in data["added_tokens"]}
-    size = len(data["model"]["vocab"]) + sum(
-        entry["content"] not in data["model"]["vocab"] for entry in data["added_tokens"]
-    )
-    words = common_words(template, known, count=count)
-    data["added_tokens"] += [
-        _added(size + index, word, special=False) for index, word in enumerate(words)
-    ]
-    file.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return size + len(words)
+    return sorted(word for word, _ in ranked[:count])
 
 
 def write_tokenizer(file: Path, words: list[str]) -> int:
