@@ -130,10 +130,10 @@ class Engine:
             AnswerError: the answer breaks a keyword that only a finished value can be checked
                 against (`Constraint.checked`).
         """
-        for event in self._write(request, constrained=constrained):
-            if isinstance(event, Result):
-                return event
-        raise AssertionError("a turn always ends with its result")
+        # To its end: a turn that is left in the middle holds its cache until it is collected.
+        *_, result = self._write(request, constrained=constrained)
+        assert isinstance(result, Result), "a turn always ends with its result"
+        return result
 
     def generate_batch(self, requests: Sequence[Request]) -> list[Result | EngineError]:
         """Write a turn for each request, side by side; one that cannot be written has its error in

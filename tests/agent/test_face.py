@@ -9,7 +9,7 @@ from gesso.agent.cli import main
 
 
 def test_the_room_exports_these_names() -> None:
-    assert gesso.agent.__all__ == ["Agent", "AgentError", "Runtime"]
+    assert gesso.agent.__all__ == ["Agent", "AgentError", "Runtime", "extract"]
     assert all(getattr(gesso.agent, name).__name__ == name for name in gesso.agent.__all__)
     with pytest.raises(AttributeError, match="extractt"):
         gesso.agent.extractt  # noqa: B018

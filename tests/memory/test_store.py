@@ -227,4 +227,5 @@ def test_the_room_exports_these_names() -> None:
         "Wanted",
         "served_embedding",
         "use_wal",
+        "value_at",
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -133,7 +134,9 @@ def get(server: Server, url: str, **changes: Any) -> str:
 
 def test_a_page_is_read_as_markdown(server: Server) -> None:
     read = get(server, "http://a.test:PORT/page#part")
-    assert read == f"http://a.test:{server.port}/page#part\n\nT\n# Häd\nA b c"
+    # markitdown, where it is installed, marks more than our own reader does
+    address = rf"http://a\.test:{server.port}/page#part"
+    assert re.fullmatch(rf"{address}\n\n(T\n)?# Häd\n+A \**b\**\sc", read)
     assert server.asked == [("/page", f"a.test:{server.port}")]
     assert "# Häd" in get(server, "http://WWW.b.test:PORT/")
 
