@@ -37,13 +37,21 @@ from ..tools.people import PERSON
 from .budget import Budget
 from .frontmatter import FrontMatter, read
 from .skill import SkillName
-from .trigger import AGENT_NAME, MessageTrigger, Trigger, known_fields
+from .trigger import AGENT_NAME, FolderTrigger, MessageTrigger, Trigger, known_fields
 
 Priority = Literal["high", "normal", "low"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Extract(_Part):
+    """Every file that a trigger names becomes a row of the table `output`, without turns or calls.
+    `fields` is a short form (`vendor, total: number`), or a JSON Schema's file in the project."""
+
+    fields: str = Field(min_length=1)
+    output: str = Field(min_length=1)
 
 
 class Retry(_Part):
@@ -67,7 +75,7 @@ class Agent(_Part):
     `permissions` each call of the named tools is allowed. `hosts` are those that `fetch`
     may reach, `sandbox` is where `shell` and `python` run, `secrets` are
     the names of those that tools may use. An agent with `skills` has the tool `read_skill` too, and
-    may call it unless the permissions say otherwise.
+    may call it unless the permissions say otherwise. An agent with `extract` only makes rows.
     """
 
     name: str = Field(pattern=AGENT_NAME)
@@ -80,6 +88,7 @@ class Agent(_Part):
     sandbox: Sandbox = "bubblewrap"
     secrets: Annotated[tuple[SecretName, ...], Field(strict=False)] = ()
     record: Mapping[str, Any] | None = Field(default=None, min_length=1)
+    extract: Extract | None = None
     recall: int = Field(default=0, ge=0, le=50)
     budget: Budget = Budget()
     retry: Retry = Retry()
@@ -148,6 +157,8 @@ class Agent(_Part):
         if len(set(self.skills)) < len(self.skills):
             raise front.error(("skills",), "a skill is named twice")
         self._check_triggers(front)
+        if self.extract is not None:
+            self._check_extract(front)
         single = [name for name in self.offered if not name.endswith("/*")]
         choices = ["auto", "required", "none", *single]
         if self.tool_choice not in choices:
@@ -157,6 +168,17 @@ class Agent(_Part):
                 Draft202012Validator.check_schema(schema)
             except SchemaError as error:
                 raise front.error(("record", name, *error.absolute_path), error.message) from None
+
+    def _check_extract(self, front: FrontMatter) -> None:
+        if self.offered:
+            field = "tools" if self.tools else "skills"
+            raise front.error((field,), "are of no use beside extract, which makes no calls")
+        if self.concurrency > 1:
+            raise front.error(("concurrency",), "is 1 with extract: its rows are of one table")
+        for number, trigger in enumerate(self.triggers):
+            if not isinstance(trigger, FolderTrigger):
+                what = "names no file, and extract makes a row of a file; take a folder"
+                raise front.error(("triggers", number), what)
 
     def _check_triggers(self, front: FrontMatter) -> None:
         """No two are taken for one, and no run of the agent starts its next."""
@@ -175,9 +197,8 @@ def _complaint(front: FrontMatter, error: ValidationError) -> Exception:
     # pydantic's tag, which the file does not have
     kind = str(location.pop(2)) if location[0] == "triggers" and len(location) > 2 else ""
     if first["type"] == "extra_forbidden":
-        model = {"budget": Budget, "permissions": Rules, "retry": Retry}.get(
-            str(location[0]), Agent
-        )
+        models = {"budget": Budget, "permissions": Rules, "retry": Retry, "extract": Extract}
+        model = models.get(str(location[0]), Agent)
         fields = known_fields(kind) if kind else model.model_fields
         known = [name for name in fields if name != "instructions"]
         what = f"unknown field; known are {', '.join(known)}"

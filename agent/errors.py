@@ -9,6 +9,7 @@ AgentError
 ├── InstanceError    a project is up already, or is not up
 ├── SchemaError      a job's schema cannot be read: the file, the class, or the place is named
 ├── OutputError      a job's records cannot be written where they were asked for
+├── ReviewError      a job's schema does not allow a value that a person gave
 ├── ServiceError     the system's service manager cannot be given a project
 └── SettingsError    a setting is unknown or wrong: file and line, variable or flag are named
 """
@@ -51,6 +52,11 @@ class SchemaError(AgentError):
 
 class OutputError(AgentError):
     """A job's records cannot be written where they were asked for."""
+
+
+class ReviewError(AgentError):
+    """A job's schema does not allow a value that a person gave. The message begins with the field,
+    as a JSON pointer."""
 
 
 class ServiceError(AgentError):

@@ -12,6 +12,7 @@ and tool calls are steps; so is each look into the store and each write to it.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +35,16 @@ from ..engine import (
     Usage,
 )
 from ..memory import Block, LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
-from ..tools import Tool, called
+from ..tools import Tool, ToolError, called
 from ..tools.permissions import call_text
-from .agent import Agent
+from .agent import Agent, Extract
 from .budget import midnight, spent
 from .calls import Answer, Asked, Calls
 from .compaction import conversation, needed, summary_request
 from .durable import Journal
+from .errors import AgentError
+from .jobs.extract import BATCH
+from .jobs.table import Table, Tables
 from .prompt import with_blocks
 from .telemetry import generation_span, record_result
 
@@ -88,10 +92,13 @@ class Ended(Exception):  # noqa: N818 - an ending is no error
 class Loop:
     """Carries out jobs; knows how to reach a model, the tools, and the store."""
 
-    def __init__(self, *, engine: Callable[[str], Engine], store: Store, calls: Calls) -> None:
+    def __init__(
+        self, *, engine: Callable[[str], Engine], store: Store, calls: Calls, tables: Tables
+    ) -> None:
         self._engine = engine
         self._store = store
         self._calls = calls
+        self._tables = tables
         # One canvas at a time, all on one thread: what a generation frees is of use to the next.
         self._generating = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -103,7 +110,11 @@ class Loop:
         reason."""
         log.info("%s: %s", "goes on" if part else "started", _beginning(job.input))
         try:
-            _Run(self, journal, run, part, job).turns()
+            begun = _Run(self, journal, run, part, job)
+            if job.agent.extract is None:
+                begun.turns()
+            else:
+                begun.row(job.agent.extract)
             end = Ended("done")
         except Ended as ended:
             end = ended
@@ -149,11 +160,9 @@ class Loop:
     ) -> dict[str, Any]:
         """One turn. An error of the engine is a result too, with its usage where it took any."""
         agent = job.agent
-        now = datetime.now(UTC)
-        today = self._store.entries(agent=agent.name, since=midnight(now))
-        limit = spent(agent.budget.day, today, agent.budget.peer)
+        limit = self._day(agent)
         if limit is not None:
-            return {"spent": f"the day's budget of {limit} is spent"}
+            return {"spent": limit}
         tools = self._calls.tools(agent)
         blocks = self._store.memory.blocks.of(agent.name)
         request = Request(
@@ -165,6 +174,34 @@ class Loop:
             max_tokens=tokens_left,
         )
         return self._generated(job.model, request) | {"outside": _from_outside(blocks)}
+
+    def _day(self, agent: Agent) -> str | None:
+        """The day's limit that is reached, in words."""
+        today = self._store.entries(agent=agent.name, since=midnight(datetime.now(UTC)))
+        limit = spent(agent.budget.day, today, agent.budget.peer)
+        return None if limit is None else f"the day's budget of {limit} is spent"
+
+    def extract(self, job: Job, extract: Extract) -> dict[str, Any]:
+        """Make a row of the run's document, and of those whose runs are queued behind it: they are
+        read side by side, and their own runs find them done."""
+        limit = self._day(job.agent)
+        if limit is not None:
+            return {"spent": limit}
+        if job.document is None:
+            return {"error": "extract makes a row of a file, and the run is about none"}
+        agent = job.agent.name
+        table = Table(agent, job.model, job.instructions, extract.fields, extract.output)
+        queued = self._store.runs(agent=agent, state="queued", count=BATCH - 1)
+        given = [self._store.job(run.id) or {} for run in queued]
+        behind = [one["document"] for one in given if one.get("document") is not None]
+        try:
+            rows = self._tables.add(table, [job.document], behind=behind)
+        except (AgentError, EngineError, ToolError) as error:
+            return {"error": str(error)}
+        mine = next(row for row in rows if row.source == job.document)
+        if mine.error is not None:
+            return {"error": mine.error}
+        return {"text": json.dumps(mine.value, ensure_ascii=False)}
 
     def summarise(
         self, job: Job, stored: Sequence[StoredMessage], kept: int, context_length: int, seed: int
@@ -229,6 +266,18 @@ class _Run:
             self._compact()
             if not self._generate():
                 return
+
+    def row(self, extract: Extract) -> None:
+        """Make a row of the document, in place of turns."""
+        self._begin()
+        if self._turn:
+            return
+        made = self._step("extract", self.loop.extract, self.job, extract)
+        if "spent" in made:
+            raise Ended("stopped", made["spent"])
+        if "error" in made:
+            raise Ended("failed", made["error"])
+        self._keep([StoredMessage(len(self.stored), "assistant", made["text"])])
 
     def _begin(self) -> None:
         opening = (

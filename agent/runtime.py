@@ -34,10 +34,13 @@ from ..tools import (
 )
 from ..tools.people import PERSON
 from . import frontmatter
-from .agent import Agent
+from .agent import Agent, Extract
 from .calls import Calls
 from .durable import Journal
-from .errors import AgentError, ProjectError, RunError
+from .errors import AgentError, OutputError, ProjectError, RunError, SchemaError
+from .jobs.job import TRIGGER
+from .jobs.table import Table, Tables
+from .jobs.tool import extraction
 from .log import in_run
 from .loop import Job, Loop, declaration
 from .prompt import read_guide, system_text
@@ -86,10 +89,14 @@ class Runtime:
         self._troubles: dict[str, str] = {}  # what cannot be delivered for now, and why
         self._secrets = state / SECRETS
         self._servers = Servers(self.folder, self._secrets)
-        self._registry = Registry(tools, self._servers)
         self._workspace = Workspace(self.folder)
         embedding = embedding_of(self.settings, state)
         self.store = Store(state / "store.db", embedding=embedding)
+        self._tables = Tables(
+            engine=self.engine, store=self.store, workspace=self._workspace, state=state
+        )
+        extract_records = extraction(self._tables, lambda agent: self.model_of(self.agents[agent]))
+        self._registry = Registry([extract_records, *tools], self._servers)
         calls = Calls(
             store=self.store,
             registry=self._registry,
@@ -97,7 +104,7 @@ class Runtime:
             secrets=self._secrets,
             listeners=self._listeners,
         )
-        self._loop = Loop(engine=self.engine, store=self.store, calls=calls)
+        self._loop = Loop(engine=self.engine, store=self.store, calls=calls, tables=self._tables)
         # Before the journal: what goes on at once may write to any of them. Whoever loads the
         # project is told of a file that cannot be taken in.
         for path in sorted((self.folder / "agents").glob("*.md")):
@@ -161,6 +168,8 @@ class Runtime:
                 json_schema(schema)
             except ConstraintError as error:
                 raise front.error(("record", name), str(error)) from error
+        if agent.extract is not None:
+            self._check_extract(agent, agent.extract, front)
         for number, trigger in enumerate(agent.triggers):
             self._check_trigger(trigger, number, former, front)
         if former is not None and former != agent.name:
@@ -181,6 +190,18 @@ class Runtime:
             if not file.exists():
                 raise front.error(("skills", number), f"{file}: no such file; write it")
             load_skill(self.folder, name)
+
+    def _check_extract(
+        self, agent: Agent, extract: Extract, front: frontmatter.FrontMatter
+    ) -> None:
+        table = Table(agent.name, agent.model, agent.instructions, extract.fields, extract.output)
+        try:
+            schema, _ = self._tables.check(table)
+            json_schema(schema.told)
+        except (SchemaError, ConstraintError) as error:
+            raise front.error(("extract", "fields"), str(error)) from None
+        except (OutputError, WorkspaceError) as error:
+            raise front.error(("extract", "output"), str(error)) from None
 
     def _check_trigger(
         self, trigger: Trigger, number: int, former: str | None, front: frontmatter.FrontMatter
@@ -318,6 +339,8 @@ class Runtime:
         """Queue what a kill kept from it, and end what was given up without an end: its disk was
         full, its journal is gone, or it was begun by another version. Then forget what is done."""
         for run in (*self.store.runs(state="queued"), *self.store.runs(state="running")):
+            if run.trigger == TRIGGER:
+                continue  # a job has no journal: whoever carries it out holds its lock
             fate = self._journal.fate(_work_of(run.id, run.part))
             if fate == "unknown" and run.state == "queued":
                 self._attempt(f"{run.id} is not queued", self._queue, run)

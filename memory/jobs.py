@@ -9,11 +9,23 @@ do. Nothing here holds all documents of a job at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Integer, Row, Select, and_, exists, func, select, true, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+    update,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.sqlite import insert
 
@@ -65,6 +77,22 @@ class Jobs:
             connection.execute(update(jobs).where(jobs.c.run == run.id).values(documents=count))
         return Job(run, plan, count)
 
+    def extend(self, job: Job, sources: Sequence[str]) -> Job:
+        """Add documents to a job; one that it has already is to be read again."""
+        mine = job_documents.c.job == job.id
+        with self._database.write() as connection:
+            count = connection.execute(select(func.count()).where(mine)).scalar_one()
+            for source in dict.fromkeys(sources):
+                known = update(job_documents).where(mine, job_documents.c.source == source)
+                ended = sql_cast(job_documents.c.state != "waiting", Integer)
+                again = known.values(state="waiting", tries=job_documents.c.tries + ended)
+                if not connection.execute(again).rowcount:
+                    row = {"job": job.id, "number": count, "source": source}
+                    connection.execute(insert(job_documents).values(row))
+                    count += 1
+            connection.execute(update(jobs).where(jobs.c.run == job.id).values(documents=count))
+        return replace(job, documents=count)
+
     def get(self, job: str) -> Job | None:
         with self._database.read() as connection:
             row = connection.execute(_jobs().where(jobs.c.run == job)).first()
@@ -113,9 +141,10 @@ class Jobs:
         at: datetime,
     ) -> None:
         """Keep how documents ended that were waiting, what can be used again, and what it cost:
-        all of it or nothing."""
+        all of it or nothing. What was corrected in a document that says other things now goes."""
         with self._database.write() as connection:
             for document in documents:
+                _forget(connection, job, document)
                 row = asdict(document)
                 number = row.pop("number")
                 waiting = update(job_documents).where(
@@ -234,7 +263,16 @@ class Jobs:
             for row in found
         ]
 
-    def correct(self, job: str, number: int, pointer: str, value: Any, *, at: datetime) -> None:
+    def correct(
+        self,
+        job: str,
+        number: int,
+        pointer: str,
+        value: Any,
+        *,
+        span: Mapping[str, Any] | None = None,
+        at: datetime,
+    ) -> None:
         """Write down what a value is. What the person says last counts; what the model said stays
         as it was.
 
@@ -245,14 +283,21 @@ class Jobs:
         if document.state != "done":
             raise JobError(f"{job}: document {number} has no record: it is {document.state}")
         value_at(document.value, pointer)
-        row = {"job": job, "number": number, "pointer": pointer, "value": value}
+        row = {"job": job, "number": number, "pointer": pointer, "value": value, "span": span}
         put = insert(corrections).values(**row, at=at.timestamp())
         put = put.on_conflict_do_update(
             index_elements=["job", "number", "pointer"],
-            set_={"value": put.excluded.value, "at": put.excluded.at},
+            set_={name: put.excluded[name] for name in ("value", "span", "at")},
         )
         with self._database.write() as connection:
             connection.execute(put)
+
+    def withdraw(self, job: str, number: int, pointer: str) -> bool:
+        """Let what the model said of a value count again; False where nothing was corrected."""
+        mine = (corrections.c.number == number, corrections.c.pointer == pointer)
+        with self._database.write() as connection:
+            gone = delete(corrections).where(corrections.c.job == job, *mine)
+            return connection.execute(gone).rowcount == 1
 
     def corrections(self, job: str, first: int = 0, last: int | None = None) -> list[Correction]:
         """What was corrected in the documents from the number `first` to `last`."""
@@ -265,8 +310,17 @@ class Jobs:
         with self._database.read() as connection:
             found = connection.execute(statement.order_by(*order))
             return [
-                Correction(row.number, row.pointer, row.value, time_of(row.at)) for row in found
+                Correction(row.number, row.pointer, row.value, row.span, time_of(row.at))
+                for row in found
             ]
+
+
+def _forget(connection: Connection, job: str, document: JobDocument) -> None:
+    """The corrections of a document whose content is another one now."""
+    same = (job_documents.c.job == job, job_documents.c.number == document.number)
+    changed = exists().where(*same, job_documents.c.digest != document.digest)
+    mine = (corrections.c.job == job, corrections.c.number == document.number)
+    connection.execute(delete(corrections).where(*mine, changed))
 
 
 def value_at(value: Any, pointer: str) -> Any:

@@ -280,11 +280,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person says a value of a record is, in place of what the model read."""
+    """What a person says a value of a record is, in place of what the model read; `span` is where
+    that stands in the document."""
 
     number: int
     pointer: str
     value: Any
+    span: Mapping[str, Any] | None
     at: datetime
 
 

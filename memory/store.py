@@ -165,9 +165,15 @@ class Store:
         found = self._all(select(runs).where(runs.c.id == run))
         return run_of(found[0]) if found else None
 
-    def runs(self, *, agent: str | None = None, state: RunState | None = None) -> list[Run]:
-        """All runs, oldest first."""
-        statement = select(runs).order_by(runs.c.queued, runs.c.id)
+    def runs(
+        self,
+        *,
+        agent: str | None = None,
+        state: RunState | None = None,
+        count: int | None = None,
+    ) -> list[Run]:
+        """The runs, oldest first, at most `count`."""
+        statement = select(runs).order_by(runs.c.queued, runs.c.id).limit(count)
         if agent is not None:
             statement = statement.where(runs.c.agent == agent)
         if state is not None:

@@ -222,6 +222,8 @@ job_documents = Table(
     Column("confidence", JSON, nullable=False, server_default="{}"),
     Column("error", Text),
     Column("cached", Boolean, nullable=False, server_default="0"),
+    Index("job_documents_by_source", "job", "source"),
+    Index("job_documents_by_source", "job", "source"),
     Index("job_documents_by_state", "job", "state", "number"),
 )
 
@@ -241,6 +243,7 @@ corrections = Table(
     Column("number", Integer, primary_key=True),
     Column("pointer", String, primary_key=True),
     Column("value", JSON, nullable=False),
+    Column("span", JSON(none_as_null=True)),
     Column("at", Float, nullable=False),
     ForeignKeyConstraint(
         ["job", "number"], ["job_documents.job", "job_documents.number"], ondelete="CASCADE"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from pathlib import PurePosixPath
 from typing import Annotated
 
 import regex
 from pydantic import Field
 
-from .errors import ArgumentError, WorkspaceError
+from .documents import CONVERTED, DocumentReader
+from .errors import ArgumentError, DocumentError, WorkspaceError
 from .output import OUTPUT_LIMIT
 from .tool import Context, Kind, tool
 from .workspace import Workspace, read_at
+
+_CONVERTED = CONVERTED.keys() - {".html", ".htm"}
+"""Suffixes of documents that are no text as they stand; a page's source is one."""
 
 EDIT_LIMIT = 4_000_000
 """Bytes of the largest file that is edited."""
@@ -30,8 +35,14 @@ FolderPath = Annotated[str, Kind.PATH, Field(description="Path of the folder")]
 
 @tool(idempotent=True)
 def read_file(path: FilePath, context: Context) -> str:
-    """Read a text file."""
-    return beginning(context.workspace, path, context)
+    """Read a file."""
+    if PurePosixPath(path).suffix.lower() not in _CONVERTED:
+        return beginning(context.workspace, path, context)
+    with DocumentReader() as reader:
+        try:
+            return context.cut(reader.read(context.workspace.regular(path)).text)
+        except DocumentError as error:
+            raise WorkspaceError(f"{path}: {error}") from None
 
 
 @tool(idempotent=True)

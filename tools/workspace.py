@@ -80,17 +80,18 @@ class Workspace:
                 raise WorkspaceError(f"{path}: is no regular file")
         return target
 
+    def writable(self, path: str) -> Path:
+        """Where a file lies, or would lie, that may be written, for libraries that write files
+        themselves: no link leads there."""
+        parts = self._written(path)
+        target = self.root.joinpath(*parts)
+        if self.resolve(path) != target:
+            raise WorkspaceError(f"{path}: is behind a link, and is not written through")
+        return target
+
     def write(self, path: str, text: str) -> None:
         """Make or replace a file as a whole: who reads meanwhile sees the old or the new text."""
-        parts = self._parts(path)
-        if not parts:
-            raise WorkspaceError(f"{path}: is a folder, not a file")
-        if parts[0] in (*OWN_FOLDERS, OWN_FILE):
-            raise WorkspaceError(f"{path}: the agents' own files are not theirs to write")
-        if parts[0] == SETTINGS_FILE:
-            raise WorkspaceError(f"{path}: the project's settings are not theirs to write")
-        if parts[0] == SERVERS_FILE:
-            raise WorkspaceError(f"{path}: the MCP servers are not the agents' to choose")
+        parts = self._written(path)
         name, new = parts[-1], f".{secrets.token_hex(8)}"
         with self._complaints(path), self._folder(parts[:-1], make=True) as folder:
             mode = _writable(folder, name, path)
@@ -133,6 +134,19 @@ class Workspace:
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for name in sorted(name for name in names if not name.startswith(".")):
                     yield PurePosixPath(top, below, name).as_posix(), opened, name
+
+    def _written(self, path: str) -> list[str]:
+        """The names that the path of a file is made of that may be written."""
+        parts = self._parts(path)
+        if not parts:
+            raise WorkspaceError(f"{path}: is a folder, not a file")
+        if parts[0] in (*OWN_FOLDERS, OWN_FILE):
+            raise WorkspaceError(f"{path}: the agents' own files are not theirs to write")
+        if parts[0] == SETTINGS_FILE:
+            raise WorkspaceError(f"{path}: the project's settings are not theirs to write")
+        if parts[0] == SERVERS_FILE:
+            raise WorkspaceError(f"{path}: the MCP servers are not the agents' to choose")
+        return parts
 
     def _parts(self, path: str) -> list[str]:
         """The names that a call's path is made of."""

@@ -25,6 +25,7 @@ from .jobs import jobs
 from .mcp import mcp
 from .memory import memory
 from .new import new
+from .review import review
 from .run import run
 from .runs import cancel, logs, pause, resume, runs, trace
 from .service import service
@@ -49,6 +50,7 @@ commands = (
     tell,
     generate,
     extract,
+    review,
     cost,
     mcp,
     bench,

@@ -130,9 +130,9 @@ def carry_out(
     store: Store, job: Job, engine: Engine, state: Path, progress: Mode, *, as_json: bool
 ) -> None:
     """Carry a job out, or on, write its records, and say what it came to."""
-    from ..jobs.extract import records_of
+    from ..jobs.extract import write_output
     from ..jobs.job import JobRunner
-    from ..jobs.output import write_records
+    from ..jobs.output import STANDARD_OUTPUT
     from ..jobs.progress import Figures, shown
     from ..jobs.summary import summary_of
     from .jobs import print_summary, summary_json
@@ -142,7 +142,6 @@ def carry_out(
     figures = Figures(
         job.documents or 0, counts.done + counts.failed, counts.done, counts.failed, counts.cached
     )
-    output = job.plan.output or "-"
     whole = False
     try:
         with _terminable(), shown(figures, "none" if as_json else progress) as watch:
@@ -152,9 +151,8 @@ def carry_out(
     finally:
         if not whole:
             typer.echo(f"{job.id}: gesso jobs resume {job.id} goes on", err=True)
-        if whole or output != "-":
-            ended = records_of(store, job, ended=not whole)
-            write_records(output, ended, job.plan.schema, whole=whole)
+        if whole or job.plan.output not in (None, STANDARD_OUTPUT):
+            write_output(store, job)
     summary = summary_of(store, cast("Job", store.jobs.get(job.id)), state)
     if as_json:
         print_json(summary_json(summary))

@@ -24,7 +24,7 @@ from ...engine import (
     Usage,
     json_schema,
 )
-from ...memory import Extraction, JobDocument, JobPlan, LedgerEntry, Store
+from ...memory import Extraction, Job, JobDocument, LedgerEntry, Store
 from ...tools import Document
 from .align import align
 from .merge import Part, Policy, merge
@@ -32,8 +32,6 @@ from .record import place_json
 from .schema import read_schema
 from .windows import windows
 
-AGENT = "extract"
-"""Whose the runs and the ledger's entries of jobs are."""
 FORM = 1
 """Raise it when the same document would be asked for in another way: what is kept is then not used
 any more."""
@@ -78,12 +76,12 @@ class _Text:
 class Extractor:
     """Reads the documents of one job."""
 
-    def __init__(self, engine: Engine, store: Store, job: str, plan: JobPlan) -> None:
+    def __init__(self, engine: Engine, store: Store, job: Job) -> None:
         self._engine = engine
         self._store = store
-        self._job = job
-        self._plan = plan
-        self._schema = read_schema(plan.schema)
+        self._run = job.run
+        self._plan = job.plan
+        self._schema = read_schema(job.plan.schema)
         self._constraint = json_schema(self._schema.told)
 
     def extract(self, opened: Sequence[Opened]) -> Chunk:
@@ -190,9 +188,9 @@ class Extractor:
     def _entry(self, row: JobDocument, window: int, usage: Usage) -> LedgerEntry:
         again = f"/{row.tries}" if row.tries else ""
         return LedgerEntry(
-            key=f"{self._job}/{row.number}/{window}{again}",
-            run=self._job,
-            agent=AGENT,
+            key=f"{self._run.id}/{row.number}/{window}{again}",
+            run=self._run.id,
+            agent=self._run.agent,
             model=self._engine.name,
             device=self._engine.device,
             at=datetime.now(UTC),

@@ -24,12 +24,16 @@ from ...tools import find_documents
 from ..state import state_of
 from .job import JobRunner, plan_job
 from .merge import Policy
+from .output import STANDARD_OUTPUT, write_records
 from .record import Record, place_of
 from .schema import RecordSchema, read_schema
 
 INSTRUCTIONS = "Fill in the record from the document."
 BATCH = 8
 """Documents that are read side by side. On two cores, more are no faster (`make bench-batches`)."""
+
+CORRECTED = "a person's word"
+"""Why a corrected value stands nowhere, where the document was not at hand."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Value = TypeVar("Value")
@@ -111,10 +115,11 @@ def plan_of(
     seed: int = 0,
     batch: int = BATCH,
     merge: Policy | None = None,
+    folder: Path | None = None,
     output: str | None = None,
     cache: bool = True,
 ) -> JobPlan:
-    """What a job in the working folder is to do."""
+    """What a job is to do; its sources are relative to `folder`, or else to the working folder."""
     return JobPlan(
         schema=dict(schema.schema),
         schema_digest=schema.digest,
@@ -124,7 +129,7 @@ def plan_of(
         seed=seed,
         merge=merge,
         batch=batch,
-        folder=str(Path.cwd()),
+        folder=str(folder or Path.cwd()),
         output=output,
         cache=cache,
     )
@@ -172,11 +177,11 @@ def record_of(
     model: type[BaseModel] | None = None,
 ) -> Record[Any]:
     """A document's row as a record. What a person corrected is certain."""
-    value, confidence = row.value, dict(row.confidence)
+    value, confidence, spans = row.value, dict(row.confidence), dict(row.spans)
     for correction in corrections:
-        value = _with(value, correction.pointer, correction.value)
+        value = with_value(value, correction.pointer, correction.value)
         confidence[correction.pointer] = 1.0
-    spans = {pointer: place_of(place) for pointer, place in row.spans.items()}
+        spans[correction.pointer] = correction.span or {"absent": CORRECTED}
     error = row.error
     if model is not None and value is not None:
         try:
@@ -185,7 +190,8 @@ def record_of(
             first = problem.errors()[0]
             place = ".".join(map(str, first["loc"])) or "record"
             value, error = None, f"{place}: {first['msg']}"
-    return Record(row.source, value, spans, confidence, error)
+    places = {pointer: place_of(place) for pointer, place in spans.items()}
+    return Record(row.source, value, places, confidence, error)
 
 
 def records_of(store: Store, job: Job, *, ended: bool = False) -> Iterator[Record[Any]]:
@@ -199,12 +205,21 @@ def records_of(store: Store, job: Job, *, ended: bool = False) -> Iterator[Recor
             yield record_of(row, corrected.get(row.number, ()))
 
 
-def _with(value: Any, pointer: str, new: Any) -> Any:
-    """A value with another part at a pointer."""
+def write_output(store: Store, job: Job) -> str:
+    """Write a job's records where it was told to; returns the file's name, which is another one
+    while documents wait. Raises `OutputError`."""
+    whole = not store.jobs.counts(job.id).waiting
+    records = records_of(store, job, ended=not whole)
+    output = job.plan.output or STANDARD_OUTPUT
+    return write_records(output, records, job.plan.schema, whole=whole)
+
+
+def with_value(value: Any, pointer: str, new: Any) -> Any:
+    """A value with another part at a JSON pointer. Raises `JobError` where there is none."""
     value_at(value, pointer)  # it is there
     step, _, rest = pointer[1:].partition("/")
     key = step.replace("~1", "/").replace("~0", "~")
     index = int(key) if isinstance(value, list) else key
     changed: Any = list(value) if isinstance(value, list) else dict(value)
-    changed[index] = _with(changed[index], f"/{rest}", new) if rest else new
+    changed[index] = with_value(changed[index], f"/{rest}", new) if rest else new
     return changed

@@ -19,12 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...engine import Engine
-from ...memory import Job, JobDocument, JobPlan, Run, RunState, Store, StoreError
+from ...memory import DocumentState, Job, JobDocument, JobPlan, Run, RunState, Store, StoreError
 from ...tools import STANDARD_INPUT, DocumentError, DocumentReader
 from ..errors import ProjectError, RunError
-from .chunk import AGENT, Chunk, Extractor, Opened
+from .chunk import Chunk, Extractor, Opened
 from .lock import carrying_out, is_carried_out
 
+AGENT = "extract"
+"""Whose a job is, and its entries in the ledger, that no agent began."""
 TRIGGER = "job"
 KILLED = "it was killed"
 BY_THE_PERSON = "by the person"
@@ -33,11 +35,13 @@ Watch = Callable[[Chunk], None]
 """Told of every chunk once it is kept."""
 
 
-def plan_job(store: Store, plan: JobPlan, sources: Iterable[str], *, engine: Engine) -> Job:
+def plan_job(
+    store: Store, plan: JobPlan, sources: Iterable[str], *, engine: Engine, agent: str = AGENT
+) -> Job:
     """Add a job to the store, with its documents."""
     run = Run(
-        id=f"{AGENT}-{uuid.uuid4().hex[:12]}",
-        agent=AGENT,
+        id=f"{agent}-{uuid.uuid4().hex[:12]}",
+        agent=agent,
         trigger=TRIGGER,
         input=plan.instructions,
         state="queued",
@@ -57,6 +61,11 @@ def job_of(store: Store, name: str) -> Job:
         what = f"{len(alike)} jobs begin so" if alike else "there is no such job"
         raise ProjectError(f"{name}: {what}; see gesso jobs list")
     return alike[0]
+
+
+def path_of(job: Job, source: str) -> str:
+    """Where a document of a job lies, from whichever folder one looks."""
+    return source if source == STANDARD_INPUT else os.path.join(job.plan.folder, source)
 
 
 def state_of(job: Job, state: Path) -> tuple[RunState, str | None]:
@@ -82,9 +91,11 @@ class JobRunner:
     engine: Engine
     state: Path
 
-    def rows(self, job: Job, *, watch: Watch | None = None) -> Generator[JobDocument]:
-        """Carry a job out, or on: its documents in their order, those that were done before too,
-        as they are kept in the store.
+    def rows(
+        self, job: Job, *, waiting: bool = False, watch: Watch | None = None
+    ) -> Generator[JobDocument]:
+        """Carry a job out, or on: its documents in their order, those that were done before too
+        unless only the `waiting` ones are asked for, as they are kept in the store.
 
         Whoever leaves off in the middle, or is interrupted, leaves the job stopped.
 
@@ -97,7 +108,7 @@ class JobRunner:
             self._check(job)
             end: tuple[RunState, str | None] = ("failed", None)
             try:
-                yield from self._chunks(job, watch)
+                yield from self._chunks(job, waiting, watch)
                 end = ("done", None)
             except _Wanted as wanted:
                 end = (wanted.state, BY_THE_PERSON)
@@ -122,19 +133,18 @@ class JobRunner:
         if not self.store.jobs.begin(job.id, at=datetime.now(UTC)):
             raise RunError(f"{job.id}: was cancelled; begin a new job")
 
-    def _chunks(self, job: Job, watch: Watch | None) -> Iterator[JobDocument]:
-        assert job.documents is not None
-        extractor = Extractor(self.engine, self.store, job.id, job.plan)
+    def _chunks(self, job: Job, waiting: bool, watch: Watch | None) -> Iterator[JobDocument]:
+        extractor = Extractor(self.engine, self.store, job)
         reading = ThreadPoolExecutor(1, thread_name_prefix="documents")
         try:
             with DocumentReader() as reader:
 
                 def read(first: int) -> Future[_Page]:
-                    return reading.submit(self._read, job, first, reader)
+                    return reading.submit(self._read, job, first, waiting, reader)
 
                 ahead = read(0)
-                for first in range(0, job.documents, job.plan.batch):
-                    page, ahead = ahead.result(), read(first + job.plan.batch)
+                while (page := ahead.result()).rows:
+                    ahead = read(page.rows[-1].number + 1)
                     self._heed(job)
                     if page.opened:
                         chunk = extractor.extract(page.opened)
@@ -152,17 +162,15 @@ class JobRunner:
         finally:
             reading.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, job: Job, first: int, reader: DocumentReader) -> _Page:
+    def _read(self, job: Job, first: int, waiting: bool, reader: DocumentReader) -> _Page:
         """The chunk that begins at a number: its rows, and those of its documents that wait."""
-        rows = self.store.jobs.page(job.id, first=first, count=job.plan.batch)
+        state: DocumentState | None = "waiting" if waiting else None
+        rows = self.store.jobs.page(job.id, state=state, first=first, count=job.plan.batch)
         opened = []
         for row in rows:
             if row.state == "waiting":
                 try:
-                    source = row.source
-                    if source != STANDARD_INPUT:
-                        source = os.path.join(job.plan.folder, source)
-                    opened.append(Opened(row, reader.read(source)))
+                    opened.append(Opened(row, reader.read(path_of(job, row.source))))
                 except DocumentError as error:
                     opened.append(Opened(row, None, str(error)))
         return _Page(rows, opened)

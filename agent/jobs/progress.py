@@ -93,13 +93,13 @@ class Figures:
 def shown(figures: Figures, mode: Mode) -> Iterator[Watch]:
     """Show the figures while the body goes on; it has every chunk counted."""
     console = Console(stderr=True, markup=False, highlight=False)
-    if mode == "auto" and console.is_terminal:
+    if mode == "plain":
+        yield _Lines(figures, console)
+    elif mode == "auto" and console.is_terminal:
         with _bars(figures, console) as watch:
             yield watch
-    elif mode == "none":
-        yield figures.add
     else:
-        yield _Lines(figures, console)
+        yield figures.add
 
 
 @contextmanager

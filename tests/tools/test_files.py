@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from gesso.tools import ArgumentError, Context, Registry, Workspace, WorkspaceError
 
@@ -233,3 +234,15 @@ def test_a_search_is_bounded(context: Context, root: Path, monkeypatch: pytest.M
     assert found == "[stopped after 0.3 seconds: look for something simpler]"
     monkeypatch.setattr("gesso.tools.files.SEARCHED_BYTES", 100_000)
     assert "[stopped after 100,000 bytes" in call(context, "search_files", text="hit")
+
+
+def test_a_document_is_read_as_its_text(context: Context, root: Path) -> None:
+    book = openpyxl.Workbook()
+    book.create_sheet("list", 0).append(["Milk", 2.5])
+    book.save(root / "inbox" / "list.xlsx")
+    (root / "inbox" / "page.html").write_text("<p>Milk</p>")
+    (root / "inbox" / "broken.pdf").write_bytes(b"%PDF-1.7 and nothing more")
+    assert "| Milk | 2.5 |" in call(context, "read_file", path="inbox/list.xlsx")
+    assert call(context, "read_file", path="inbox/page.html") == "<p>Milk</p>"
+    with pytest.raises(WorkspaceError, match=r"inbox/broken.pdf: is no whole PDF"):
+        call(context, "read_file", path="inbox/broken.pdf")
