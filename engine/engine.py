@@ -20,6 +20,7 @@ from .batch import written
 from .checkpoint import load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
 from .course import Course
+from .energy import EnergyMeter, meter_for, metered
 from .errors import EngineError, RequestError
 from .model import DiffusionGemma
 from .plan import Plan
@@ -33,11 +34,18 @@ _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
 _KEPT_TOKENS = 4096  # of prompts' beginnings: 32 MB of sketch, under 1 GB of the largest model
 
 
-def load_engine(model: str | Path = "sketch", device: str = "auto", dtype: str = "auto") -> Engine:
+def load_engine(
+    model: str | Path = "sketch",
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    load_watts: float | None = None,
+) -> Engine:
     """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id.
 
     `device` is `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, …; `dtype` is `"auto"`
-    (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`.
+    (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`. `load_watts` is
+    what the machine draws while it generates, for where its energy cannot be measured.
 
     Raises:
         CheckpointError: the folder is missing, incomplete or corrupt.
@@ -71,7 +79,8 @@ def load_engine(model: str | Path = "sketch", device: str = "auto", dtype: str =
     )
     weights = load_weights(folder, config, kinds[dtype]).to(place)
     name = str(model) if not Path(model).is_dir() else folder.name
-    return Engine(name, weights, config, generation, tokenizer, template)
+    meter = meter_for(place, load_watts)
+    return Engine(name, weights, config, generation, tokenizer, template, meter)
 
 
 class Engine:
@@ -85,6 +94,7 @@ class Engine:
         generation: GenerationConfig,
         tokenizer: Tokenizer,
         template: ChatTemplate,
+        meter: EnergyMeter | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -94,6 +104,7 @@ class Engine:
         self.template = template
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
+        self._meter = meter or EnergyMeter()
         self._prefixes = Prefixes(model, _KEPT_TOKENS)
         self._turn = threading.Lock()
 
@@ -147,9 +158,13 @@ class Engine:
                 found[number] = error
         numbers = list(plans)
         with self._turn, torch.inference_mode():
+            self._meter.start()
             for row, event in written(self.model, self._turns(list(plans.values()))):
                 if isinstance(event, Result | EngineError):
                     found[numbers[row]] = event
+            energy = self._meter.stop()
+        ended = [found[number] for number in numbers]
+        found.update(zip(numbers, metered(energy, ended), strict=True))
         return [found[number] for number in range(len(requests))]
 
     def prompt_tokens(self, request: Request) -> int:
@@ -189,10 +204,16 @@ class Engine:
     def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
         plan = Plan.of(self, request, constrained=constrained)
         with self._turn, torch.inference_mode():
-            for _, found in written(self.model, self._turns([plan])):
-                if isinstance(found, EngineError):
-                    raise found
-                yield found
+            self._meter.start()
+            try:
+                for _, found in written(self.model, self._turns([plan])):
+                    if isinstance(found, Result | EngineError):
+                        (found,) = metered(self._meter.stop(), [found])
+                    if isinstance(found, EngineError):
+                        raise found
+                    yield found
+            finally:
+                self._meter.stop()  # of a turn that nobody reads to its end
 
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""

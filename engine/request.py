@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .constraint import Constraint
 
 Role = Literal["system", "user", "assistant", "tool"]
+EnergySource = Literal["measured", "estimated", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Usage:
     """What a turn took: token counts, canvases, denoising steps, and seconds of each pass.
 
     `cached_tokens` of the prompt were not encoded anew. The seconds of turns that were written side
-    by side add up to the time that all of them took.
+    by side add up to the time that all of them took, and their `joules` to what was drawn; `energy`
+    says how those are known (`energy.py`), and they are `None` where they are not.
     """
 
     prompt_tokens: int = 0
@@ -84,6 +86,8 @@ class Usage:
     denoising_steps: int = 0
     prefill_seconds: float = 0.0
     denoising_seconds: float = 0.0
+    joules: float | None = None
+    energy: EnergySource = "unknown"
 
 
 @dataclass(frozen=True)
