@@ -7,20 +7,21 @@ its own, but a limit in dollars is how people think of one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ..memory import LedgerEntry
+from ..memory import QUARTER, Spend
+from .errors import CostError
 
 
 def _known(peer: str) -> str:
-    from .cost import dollars_of
+    from .cost.peers import dollars_of
 
     try:
         dollars_of((), peer)
-    except LookupError as error:
+    except CostError as error:
         raise ValueError(str(error)) from None
     return peer
 
@@ -49,12 +50,12 @@ class Budget(Limits):
 
 
 def spent(
-    limits: Limits, entries: Sequence[LedgerEntry], peer: str, *, more_seconds: float = 0.0
+    limits: Limits, spends: Sequence[Spend], peer: str, *, more_seconds: float = 0.0
 ) -> str | None:
-    """The limit that the ledger's entries have reached, in words; `None` while there is room."""
-    turns = len(entries)
-    tokens = sum(entry.prompt_tokens + entry.output_tokens for entry in entries)
-    seconds = more_seconds + sum(e.prefill_seconds + e.denoising_seconds for e in entries)
+    """The limit that what was spent has reached, in words; `None` while there is room."""
+    turns = sum(spend.generations for spend in spends)
+    tokens = sum(spend.prompt_tokens + spend.output_tokens for spend in spends)
+    seconds = more_seconds + sum(spend.seconds for spend in spends)
     if limits.turns is not None and turns >= limits.turns:
         return f"{limits.turns} turns"
     if limits.tokens is not None and tokens >= limits.tokens:
@@ -62,9 +63,9 @@ def spent(
     if limits.seconds is not None and seconds >= limits.seconds:
         return f"{limits.seconds:g} seconds"
     if limits.dollars is not None:
-        from .cost import dollars_of
+        from .cost.peers import dollars_of
 
-        if dollars_of(entries, peer) >= limits.dollars:
+        if dollars_of(spends, peer) >= limits.dollars:
             return f"{limits.dollars:g} dollars at {peer}"
     return None
 
@@ -73,3 +74,10 @@ def midnight(now: datetime) -> datetime:
     """The last midnight of the machine's zone."""
     local = now.astimezone()
     return local.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def today(now: datetime) -> list[datetime]:
+    """The quarters of an hour since the last midnight: no cloud model's price changes in one."""
+    first = midnight(now)
+    count = int((now - first).total_seconds() // QUARTER) + 2
+    return [first + timedelta(seconds=QUARTER * number) for number in range(count)]

@@ -10,6 +10,8 @@ AgentError
 ├── SchemaError      a job's schema cannot be read: the file, the class, or the place is named
 ├── OutputError      a job's records cannot be written where they were asked for
 ├── ReviewError      a job's schema does not allow a value that a person gave
+├── CostError        what something costs cannot be told as it was asked for
+│   └── UpdateError  the list of prices cannot be fetched
 ├── ServiceError     the system's service manager cannot be given a project
 └── SettingsError    a setting is unknown or wrong: file and line, variable or flag are named
 """
@@ -57,6 +59,15 @@ class OutputError(AgentError):
 class ReviewError(AgentError):
     """A job's schema does not allow a value that a person gave. The message begins with the field,
     as a JSON pointer."""
+
+
+class CostError(AgentError):
+    """What something costs cannot be told as it was asked for: a cloud model, a machine, a period
+    or a currency is unknown."""
+
+
+class UpdateError(CostError):
+    """The list of prices cannot be fetched; the one that was there stays in use."""
 
 
 class ServiceError(AgentError):

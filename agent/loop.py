@@ -34,11 +34,19 @@ from ..engine import (
     ToolDeclaration,
     Usage,
 )
-from ..memory import Block, LedgerEntry, RunState, Store, StoredMessage, StoreLockedError
+from ..memory import (
+    Block,
+    LedgerEntry,
+    RunState,
+    Store,
+    StoredMessage,
+    StoreLockedError,
+    spends_of,
+)
 from ..tools import Tool, ToolError, called
 from ..tools.permissions import call_text
 from .agent import Agent, Extract
-from .budget import midnight, spent
+from .budget import Limits, spent, today
 from .calls import Answer, Asked, Calls
 from .compaction import conversation, needed, summary_request
 from .durable import Journal
@@ -144,7 +152,7 @@ class Loop:
         self._store.start_run(run, at=datetime.now(UTC))
         self._store.add_messages(run, first)
         events = self._store.audit.events(run=run)
-        entries = self._store.entries(run=run)
+        entries = list(self._store.ledger.entries(run=run))
         return {
             "messages": [asdict(message) for message in self._store.messages(run)],
             "entries": [asdict(entry) | {"at": entry.at.timestamp()} for entry in entries],
@@ -177,8 +185,10 @@ class Loop:
 
     def _day(self, agent: Agent) -> str | None:
         """The day's limit that is reached, in words."""
-        today = self._store.entries(agent=agent.name, since=midnight(datetime.now(UTC)))
-        limit = spent(agent.budget.day, today, agent.budget.peer)
+        if agent.budget.day == Limits():
+            return None
+        spends = self._store.ledger.spends(today(datetime.now(UTC)), agent=agent.name)
+        limit = spent(agent.budget.day, spends, agent.budget.peer)
         return None if limit is None else f"the day's budget of {limit} is spent"
 
     def extract(self, job: Job, extract: Extract) -> dict[str, Any]:
@@ -315,7 +325,8 @@ class _Run:
 
     def _look_at_the_budget(self) -> None:
         budget = self.job.agent.budget
-        limit = spent(budget, self.entries, budget.peer, more_seconds=self.seconds)
+        spends = spends_of(self.entries)
+        limit = spent(budget, spends, budget.peer, more_seconds=self.seconds)
         if limit is not None:
             raise Ended("stopped", f"the budget of {limit} is spent")
 
@@ -432,7 +443,7 @@ class _Run:
         def write() -> str | None:
             self.loop.store.add_messages(self.run, added)
             if entry is not None:
-                self.loop.store.add_entry(entry)
+                self.loop.store.ledger.add(entry)
             return self.loop.store.wanted(self.run)
 
         self._heed(self._step("store", write))

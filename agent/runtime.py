@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..engine import ConstraintError, Engine, json_schema, load_engine
+from ..engine import ConstraintError, Engine, json_schema
 from ..engine import tools as tools_constraint
 from ..memory import Embedding, Letter, Run, Store, StoreError, served_embedding
 from ..tools import (
@@ -43,6 +43,7 @@ from .jobs.table import Table, Tables
 from .jobs.tool import extraction
 from .log import in_run
 from .loop import Job, Loop, declaration
+from .models import engine_of
 from .prompt import read_guide, system_text
 from .settings import Settings, read_settings
 from .skill import load_skill, skill_file
@@ -231,7 +232,7 @@ class Runtime:
         with self._engine_lock:
             if model not in self._engines:
                 log.info("loading %s", model)
-                self._engines[model] = load_engine(model, self.settings.device, self.settings.dtype)
+                self._engines[model] = engine_of(model, self.settings)
             return self._engines[model]
 
     def model_of(self, agent: Agent) -> str:

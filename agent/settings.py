@@ -27,6 +27,14 @@ from .errors import ProjectError, SettingsError
 FILE = "gesso.toml"
 PREFIX = "GESSO_"
 
+PEERS = (
+    "google/gemma-4-26b-a4b-it-maas",
+    "openai/gpt-6-luna",
+    "anthropic/claude-sonnet-5-5",
+)
+"""What work is set against, so that nobody is flattered: the same kind of open model, hosted; a
+small cheap one; a large one."""
+
 
 class Settings(BaseSettings):
     """`model` takes the place of every agent's own; `device` and `dtype` are those of
@@ -35,6 +43,12 @@ class Settings(BaseSettings):
     `embedding_url` (an OpenAI-compatible address, such as `http://localhost:11434/v1`), facts are
     also recalled by meaning, with `embedding_model`; `embedding_key` names the secret that it
     wants, if any.
+
+    What the work costs is told with the rest: `hardware` is a profile of `gesso cost hardware`, of
+    which `hardware_price` (in `currency`), `hardware_months`, `idle_watts` and `load_watts` each
+    take one figure's place; `electricity` is the price of a kilowatt hour; a US dollar buys
+    `currency_rate` of `currency`; the electricity of idle hours is `idle_counted` or not;
+    `cloud` names the models that the work is set against.
 
     Made by itself it holds the defaults; `read_settings` reads a project's.
     """
@@ -51,6 +65,16 @@ class Settings(BaseSettings):
     embedding_url: str | None = Field(default=None, min_length=1)
     embedding_model: str = Field(default="embeddinggemma", min_length=1)
     embedding_key: SecretName | None = None
+    hardware: str | None = Field(default=None, min_length=1)
+    hardware_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    hardware_months: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    idle_watts: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    load_watts: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    electricity: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    currency_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    idle_counted: bool = True
+    cloud: tuple[str, ...] = PEERS
 
     @classmethod
     def settings_customise_sources(

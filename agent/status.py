@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..memory import Run, Store
 from .agent import Agent
 from .budget import midnight
+from .cost.report import work_of
 from .errors import AgentFileError
 from .instance import Instance, running
 from .runtime import agent_files
@@ -35,6 +36,7 @@ class Tokens:
     turns: int
     prompt_tokens: int
     output_tokens: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,10 @@ def status_of(folder: Path) -> Status:
     instance = running(state)
     if not path.is_file():
         agents = [_agent(file, None) for file in files]
-        return Status(str(folder), instance, agents, {}, 0, Tokens(0, 0, 0))
+        return Status(str(folder), instance, agents, {}, 0, Tokens(0, 0, 0, 0.0))
     with Store(path) as store:
-        entries = store.entries(since=midnight(datetime.now(UTC)))
+        now = datetime.now(UTC)
+        work = work_of(store.ledger.spends([midnight(now), now + timedelta(days=1)], apart=()))
         return Status(
             folder=str(folder),
             instance=instance,
@@ -68,9 +71,10 @@ def status_of(folder: Path) -> Status:
             runs=store.run_counts(),
             inbox=len(store.inbox.entries()),
             today=Tokens(
-                turns=len(entries),
-                prompt_tokens=sum(entry.prompt_tokens for entry in entries),
-                output_tokens=sum(entry.output_tokens for entry in entries),
+                turns=work.generations,
+                prompt_tokens=work.prompt_tokens,
+                output_tokens=work.output_tokens,
+                seconds=work.seconds,
             ),
         )
 

@@ -60,7 +60,7 @@ def run_of(store: Store, name: str) -> Run:
 def trace(store: Store, run: Run) -> Trace:
     """Turn by turn: prompt, answer, calls, results, usage."""
     usages: dict[int, LedgerEntry] = {}
-    for entry in store.entries(run=run.id):
+    for entry in store.ledger.entries(run=run.id):
         turn, more = _place(run, entry)
         if more != "summary":
             usages.setdefault(turn, entry)
@@ -94,7 +94,7 @@ def history(store: Store, run: Run) -> list[Line]:
     lines = [Line(run.queued, f"queued: {run.trigger}")]
     if run.started is not None:
         lines.append(Line(run.started, f"started: {run.model}"))
-    for entry in store.entries(run=run.id):
+    for entry in store.ledger.entries(run=run.id):
         tokens = f"{entry.prompt_tokens} + {entry.output_tokens} tokens"
         seconds = entry.prefill_seconds + entry.denoising_seconds
         steps = f"{entry.denoising_steps} steps, {seconds:.2f} s"

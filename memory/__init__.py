@@ -16,9 +16,12 @@ from .errors import (
     TransferError,
 )
 from .jobs import Jobs, value_at
+from .ledger import Ledger, spends_of
 from .memory import Memory
 from .ranking import BM25, Ranking
 from .rows import (
+    PROMPT_EDGES,
+    QUARTER,
     Block,
     Correction,
     DocumentState,
@@ -38,6 +41,7 @@ from .rows import (
     Record,
     Run,
     RunState,
+    Spend,
     StoredMessage,
     Verdict,
     Wanted,
@@ -48,6 +52,8 @@ from .vectors import Embedding
 
 __all__ = [
     "BM25",
+    "PROMPT_EDGES",
+    "QUARTER",
     "Block",
     "BlockError",
     "Blocks",
@@ -69,6 +75,7 @@ __all__ = [
     "JobError",
     "JobPlan",
     "Jobs",
+    "Ledger",
     "LedgerEntry",
     "Letter",
     "Memory",
@@ -78,6 +85,7 @@ __all__ = [
     "Run",
     "RunState",
     "Schedules",
+    "Spend",
     "Store",
     "StoreError",
     "StoreLockedError",
@@ -88,6 +96,7 @@ __all__ = [
     "Verdict",
     "Wanted",
     "served_embedding",
+    "spends_of",
     "use_wal",
     "value_at",
 ]

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .errors import JobError
+from .ledger import enter
 from .rows import (
     Correction,
     DocumentState,
@@ -45,7 +46,7 @@ from .rows import (
     run_of,
     time_of,
 )
-from .tables import corrections, extractions, job_documents, jobs, ledger, runs
+from .tables import corrections, extractions, job_documents, jobs, runs
 
 PAGE = 200
 """Documents that are read from the store at a time."""
@@ -155,8 +156,7 @@ class Jobs:
                 connection.execute(waiting.values(row))
             for one in extracted:
                 _once(connection, extractions, asdict(one) | {"at": at.timestamp()})
-            for entry in entries:
-                _once(connection, ledger, asdict(entry) | {"at": entry.at.timestamp()})
+            enter(connection, entries)
 
     # what it holds
 

@@ -17,6 +17,7 @@ EntryKind = Literal["approval", "interrupted", "question", "message"]
 Verdict = Literal["approved", "denied"]
 EventKind = Literal["allow", "ask", "deny", "begun", "finished", "failed"]
 DocumentState = Literal["waiting", "done", "failed"]
+EnergySource = Literal["measured", "estimated", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Record:
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """What one turn took. `prompt_tokens` includes `cached_tokens`."""
+    """What one turn took. `prompt_tokens` includes `cached_tokens`; `joules` are `None` where their
+    `energy` is unknown."""
 
     key: str
     run: str
@@ -88,6 +90,48 @@ class LedgerEntry:
     denoising_steps: int
     prefill_seconds: float
     denoising_seconds: float
+    joules: float | None = None
+    energy: EnergySource = "unknown"
+
+
+QUARTER = 900
+"""Seconds of a quarter of an hour."""
+
+PROMPT_EDGES = (32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 512_000, 524_288)
+"""Sizes of a prompt beyond which some cloud model has another price for the whole request: those
+that the installed `genai-prices` knows (a test compares them), and that sums are kept by."""
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What some generations took together: those that began in one quarter of an hour, of one
+    agent, job, model and device, and with prompts of one size.
+
+    The grain keeps every figure exact that is computed from sums: days of any time zone begin at a
+    quarter of an hour, prices change at no other instant, and a price that depends on the size of a
+    prompt is the same for all of a bucket. `prompt_bucket` is the greatest edge that the prompts
+    are larger than, or 0. `job` is empty where they were no job's. `measured_joules` and
+    `estimated_joules` are those that were known when the tokens were generated; the generations
+    whose energy is unknown are counted apart, with their seconds.
+    """
+
+    start: datetime
+    agent: str
+    job: str
+    model: str
+    device: str
+    prompt_bucket: int
+    generations: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    canvases: int
+    denoising_steps: int
+    seconds: float
+    measured_joules: float
+    estimated_joules: float
+    unknown_generations: int
+    unknown_seconds: float
 
 
 @dataclass(frozen=True)

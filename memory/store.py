@@ -20,11 +20,12 @@ from .audit import Audit
 from .database import Database
 from .inbox import Inbox
 from .jobs import Jobs
+from .ledger import Ledger
 from .mail import Mail
 from .memory import Memory
-from .rows import LedgerEntry, Record, Run, RunState, StoredMessage, Wanted, run_of, time_of
+from .rows import Record, Run, RunState, StoredMessage, Wanted, run_of, time_of
 from .schedules import Schedules
-from .tables import inbox, ledger, messages, records, runs
+from .tables import inbox, messages, records, runs
 from .vectors import Embedding
 
 ACTIVE: tuple[RunState, ...] = ("queued", "running")
@@ -58,6 +59,7 @@ class Store:
         self.audit = Audit(self._database)
         self.schedules = Schedules(self._database)
         self.jobs = Jobs(self._database)
+        self.ledger = Ledger(self._database)
 
     def __enter__(self) -> Store:
         return self
@@ -235,29 +237,6 @@ class Store:
             for row in self._all(statement)
         ]
 
-    # the ledger
-
-    def add_entry(self, entry: LedgerEntry) -> None:
-        with self._database.write() as connection:
-            connection.execute(_once(ledger, asdict(entry) | {"at": entry.at.timestamp()}))
-
-    def entries(
-        self,
-        *,
-        run: str | None = None,
-        agent: str | None = None,
-        since: datetime | None = None,
-    ) -> list[LedgerEntry]:
-        """The ledger, oldest first."""
-        statement = select(ledger).order_by(ledger.c.at, ledger.c.key)
-        if run is not None:
-            statement = statement.where(ledger.c.run == run)
-        if agent is not None:
-            statement = statement.where(ledger.c.agent == agent)
-        if since is not None:
-            statement = statement.where(ledger.c.at >= since.timestamp())
-        return [_entry(dict(row._mapping)) for row in self._all(statement)]
-
     def _all(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
         with self._database.read() as connection:
             return connection.execute(statement).all()
@@ -274,8 +253,3 @@ def _once(table: Any, row: Mapping[str, Any]) -> Any:
 
 def _seconds(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()
-
-
-def _entry(row: dict[str, Any]) -> LedgerEntry:
-    row["at"] = time_of(row["at"])
-    return LedgerEntry(**row)

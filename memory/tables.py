@@ -90,7 +90,33 @@ ledger = Table(
     Column("denoising_steps", Integer, nullable=False),
     Column("prefill_seconds", Float, nullable=False),
     Column("denoising_seconds", Float, nullable=False),
+    Column("joules", Float),
+    Column("energy", String, nullable=False, server_default="unknown"),
     Index("ledger_by_run", "run"),
+    Index("ledger_by_time", "at", "key"),
+)
+# Of the ledger's rows, kept by a trigger.
+spends = Table(
+    "spends",
+    metadata,
+    Column("start", Integer, primary_key=True),
+    Column("agent", String, primary_key=True),
+    Column("job", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("prompt_bucket", Integer, primary_key=True),
+    Column("generations", Integer, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("canvases", Integer, nullable=False),
+    Column("denoising_steps", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("measured_joules", Float, nullable=False),
+    Column("estimated_joules", Float, nullable=False),
+    Column("unknown_generations", Integer, nullable=False),
+    Column("unknown_seconds", Float, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 facts = Table(

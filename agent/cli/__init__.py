@@ -51,7 +51,6 @@ commands = (
     generate,
     extract,
     review,
-    cost,
     mcp,
     bench,
     config,
@@ -61,6 +60,7 @@ for command in commands:
     app.command()(command)
 for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
     app.command(rich_help_panel="What runs")(command)
+app.add_typer(cost)
 app.add_typer(jobs)
 app.add_typer(memory)
 app.add_typer(service)

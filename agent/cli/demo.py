@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +24,11 @@ Model = Annotated[str, typer.Option(metavar="M", help="The model that reads the 
 
 def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) -> None:
     """Read six receipts into a table of records, and show what it cost."""
-    from ..cost import cost_of
+    from ..cost.report import Question, basis_of, report_of
     from ..log import start
     from ..runtime import Runtime
-    from .output import cost_json, print_cost, print_json, print_table
+    from .output import print_json, print_table
+    from .report import print_report, report_json
 
     start(logging.WARNING)
     project = folder or Path(tempfile.mkdtemp(prefix="gesso-demo-"))
@@ -51,7 +53,8 @@ def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) 
                     "records": [record.data for record in saved],
                 }
             )
-        cost = cost_of(runtime.store.entries())
+        basis, now = basis_of(runtime.settings), datetime.now(UTC)
+        cost = report_of(runtime.store, Question("model"), basis, now=now)
     if as_json:
         print_json(
             {
@@ -59,7 +62,7 @@ def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) 
                 "model": model,
                 "device": device,
                 "documents": results,
-                "cost": cost_json(cost),
+                "cost": report_json(cost),
             }
         )
     else:
@@ -73,7 +76,7 @@ def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) 
                 for record in result["records"]
             ],
         )
-        print_cost(cost)
+        print_report(cost)
         print(f"Model: {model} on {device}. A bigger one: gesso demo --model {BIGGER}")
         print(f"The project: {project}. To keep it running: gesso up {project}")
     if not all(result["records"] for result in results):

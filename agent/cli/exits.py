@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer import TyperException
 
-from ..errors import AgentError, InstanceError, ListenError, RunError
+from ..errors import AgentError, InstanceError, ListenError, RunError, UpdateError
 
 FAILURE = 1
 BAD_INPUT = 2
@@ -15,7 +15,7 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, TyperException):
         return error.exit_code
     if isinstance(error, AgentError):
-        failed = isinstance(error, InstanceError | ListenError | RunError)
+        failed = isinstance(error, InstanceError | ListenError | RunError | UpdateError)
         return FAILURE if failed else BAD_INPUT
     # Not above: these imports take time that `gesso --help` does not have.
     from ...memory import BlockError, FactError, InboxError, JobError, StoreError, TransferError

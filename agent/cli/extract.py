@@ -16,6 +16,7 @@ from .options import Json, Project
 if TYPE_CHECKING:
     from ...engine import Engine
     from ...memory import Job, Store
+    from ..cost.report import Basis
     from ..jobs.progress import Mode
 
 
@@ -91,13 +92,14 @@ def extract(
     Exit code 1 where a document failed: its row says why, and `gesso jobs resume ID --retry-failed`
     tries it again. With --json the job's summary is printed, and -o names a file.
     """
-    from ...engine import load_engine
     from ...memory import Store
     from ...tools import find_documents
+    from ..cost.report import basis_of
     from ..jobs.extract import BATCH, INSTRUCTIONS, plan_of
     from ..jobs.job import plan_job
     from ..jobs.output import STANDARD_OUTPUT, check_output
     from ..jobs.schema import read_schema
+    from ..models import engine_of
     from ..settings import read_settings
     from ..state import state_of
 
@@ -109,7 +111,7 @@ def extract(
     state = state_of(project.resolve())
     settings = read_settings(project)
     name = model or settings.model or "sketch"
-    engine = load_engine(name, settings.device, settings.dtype)
+    engine = engine_of(name, settings)
     plan = plan_of(
         found,
         engine,
@@ -123,11 +125,19 @@ def extract(
     )
     with Store(state / "store.db") as store:
         job = plan_job(store, plan, sources, engine=engine)
-        carry_out(store, job, engine, state, progress.value, as_json=as_json)
+        basis = basis_of(settings)
+        carry_out(store, job, engine, state, progress.value, basis, as_json=as_json)
 
 
 def carry_out(
-    store: Store, job: Job, engine: Engine, state: Path, progress: Mode, *, as_json: bool
+    store: Store,
+    job: Job,
+    engine: Engine,
+    state: Path,
+    progress: Mode,
+    basis: Basis,
+    *,
+    as_json: bool,
 ) -> None:
     """Carry a job out, or on, write its records, and say what it came to."""
     from ..jobs.extract import write_output
@@ -140,7 +150,12 @@ def carry_out(
 
     counts = store.jobs.counts(job.id)
     figures = Figures(
-        job.documents or 0, counts.done + counts.failed, counts.done, counts.failed, counts.cached
+        basis=basis,
+        total=job.documents or 0,
+        documents=counts.done + counts.failed,
+        records=counts.done,
+        failed=counts.failed,
+        cached=counts.cached,
     )
     whole = False
     try:
@@ -153,11 +168,11 @@ def carry_out(
             typer.echo(f"{job.id}: gesso jobs resume {job.id} goes on", err=True)
         if whole or job.plan.output not in (None, STANDARD_OUTPUT):
             write_output(store, job)
-    summary = summary_of(store, cast("Job", store.jobs.get(job.id)), state)
+    summary = summary_of(store, cast("Job", store.jobs.get(job.id)), state, basis)
     if as_json:
         print_json(summary_json(summary))
     elif progress != "none":
-        print_summary(summary)
+        print_summary(summary, basis)
     if not whole or summary.counts.failed:
         raise typer.Exit(1)
 

@@ -13,6 +13,7 @@ from .options import Json, Project
 from .project import opened_store
 
 if TYPE_CHECKING:
+    from ..cost.report import Basis
     from ..jobs.summary import Summary
 
 jobs = typer.Typer(name="jobs", help="The document jobs of a project.", no_args_is_help=True)
@@ -74,17 +75,20 @@ def list_jobs(project: Project = Path(), as_json: Json = False) -> None:
 @jobs.command()
 def show(job: Id, project: Project = Path(), as_json: Json = False) -> None:
     """How a job stands, what failed and why, what it lacks, and what it cost."""
+    from ..cost.report import basis_of
     from ..jobs.job import job_of
     from ..jobs.summary import summary_of
+    from ..settings import read_settings
     from ..state import STATE
     from .output import print_json
 
+    basis = basis_of(read_settings(project))
     with opened_store(project) as store:
-        summary = summary_of(store, job_of(store, job), project / STATE)
+        summary = summary_of(store, job_of(store, job), project / STATE, basis)
     if as_json:
         print_json(summary_json(summary))
     else:
-        print_summary(summary)
+        print_summary(summary, basis)
 
 
 @jobs.command()
@@ -96,8 +100,9 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a job that was interrupted, and write its output anew."""
-    from ...engine import load_engine
+    from ..cost.report import basis_of
     from ..jobs.job import job_of
+    from ..models import engine_of
     from ..settings import read_settings
     from ..state import STATE
     from .extract import carry_out
@@ -105,11 +110,12 @@ def resume(
     settings = read_settings(project)
     with opened_store(project) as store:
         found = job_of(store, job)
-        engine = load_engine(found.plan.model, settings.device, settings.dtype)
+        engine = engine_of(found.plan.model, settings)
         if retry_failed:
             store.jobs.retry_failed(found.id)
         state = project.resolve() / STATE
-        carry_out(store, found, engine, state, progress.value, as_json=as_json)
+        basis = basis_of(settings)
+        carry_out(store, found, engine, state, progress.value, basis, as_json=as_json)
 
 
 @jobs.command()
@@ -127,19 +133,17 @@ def cancel(job: Id, project: Project = Path()) -> None:
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
-    from .output import cost_json
-
-    rest = asdict(summary) | {"cost": cost_json(summary.cost)}
     return {
-        **rest,
+        **asdict(summary),
         "failures": [{"reason": reason, "documents": n} for reason, n in summary.failures],
         "absent": [{"field": field, "documents": n} for field, n in summary.absent],
         "steps_per_canvas": summary.steps_per_canvas,
     }
 
 
-def print_summary(summary: Summary) -> None:
+def print_summary(summary: Summary, basis: Basis) -> None:
     """On standard error: standard output may be the records'."""
+    from ..cost.words import costs_told
     from .output import shortened
 
     def say(text: str) -> None:
@@ -164,15 +168,16 @@ def print_summary(summary: Summary) -> None:
         )
     if summary.seconds:
         fresh = counts.done + counts.failed - counts.cached
-        output = sum(spent.output_tokens for spent in summary.cost.spent)
+        output = summary.cost.work.output_tokens
         steps = summary.steps_per_canvas
         say(
             f"{summary.seconds:,.1f} s, {fresh / summary.seconds:.1f} documents/s,"
             f" {output / summary.seconds:,.0f} tokens/s"
             + ("" if steps is None else f", {steps:.1f} steps a canvas")
         )
-    charged = ", ".join(f"${peer.dollars:.4f} {peer.name}" for peer in summary.cost.peers)
-    if summary.cost.spent:
-        say(f"The cloud would have charged {charged} ({summary.cost.prices})")
+    if summary.cost.work.generations:
+        bills = {bill.name: bill.dollars for bill in summary.cost.bills}
+        told = costs_told(summary.cost.electricity, bills, basis.terms)
+        say(f"Cost: {told} ({basis.prices})")
     if summary.output:
         say(f"Records: {summary.output}")

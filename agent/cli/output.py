@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ..log import one_line
-
-if TYPE_CHECKING:
-    from ..cost import Cost
 
 
 def print_json(value: Any) -> None:
@@ -24,15 +20,20 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, told: int | None = None
+) -> None:
     """A column whose values are all numbers is set to the right; the first, which names the row, is
-    never cut."""
+    never cut. With `told`, all but so many columns are numbers, told in words or not, and never
+    cut."""
     cells = [list(row) for row in rows]
     table = Table()
     for n, column in enumerate(columns):
         numbers = all(isinstance(row[n], int | float | Decimal) for row in cells)
+        whole = n >= told if told is not None else n == 0
+        right = numbers or (told is not None and n >= told)
         # The first is the name that other commands want.
-        table.add_column(column, justify="right" if numbers else "left", no_wrap=n == 0)
+        table.add_column(column, justify="right" if right else "left", no_wrap=whole)
     for row in cells:
         table.add_row(*["" if cell is None else one_line(str(cell)) for cell in row])
     console = Console(markup=False, highlight=False)
@@ -53,44 +54,6 @@ def print_lines(text: str, indent: str = "") -> None:
     print(f"{indent}{one_line(first)}")
     for line in more:
         print(f"{indent or '  '}{one_line(line)}")
-
-
-def print_cost(cost: Cost) -> None:
-    """What the work took here, and what the same tokens would have cost elsewhere."""
-    print_table(
-        "Here; tokens/s are output tokens over all seconds of generation",
-        ("model", "device", "turns", "prompt", "cached", "output", "seconds", "tokens/s"),
-        [
-            (
-                spent.model,
-                spent.device,
-                spent.turns,
-                spent.prompt_tokens,
-                spent.cached_tokens,
-                spent.output_tokens,
-                round(spent.seconds, 2),
-                round(spent.output_tokens_per_second or 0.0, 1),
-            )
-            for spent in cost.spent
-        ],
-    )
-    print_table(
-        f"The same tokens in the cloud, in US dollars ({cost.prices})",
-        ("provider", "model", "dollars"),
-        [(peer.provider, peer.name, f"{peer.dollars:.6f}") for peer in cost.peers],
-    )
-
-
-def cost_json(cost: Cost) -> dict[str, Any]:
-    return {
-        "runs": cost.runs,
-        "spent": [
-            asdict(spent) | {"output_tokens_per_second": spent.output_tokens_per_second}
-            for spent in cost.spent
-        ],
-        "peers": [asdict(peer) for peer in cost.peers],
-        "prices": cost.prices,
-    }
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..cost import cost_of
+from ...memory import spends_of
+from ..cost.report import Basis, cost_of
+from ..cost.words import costs_told
 from .chunk import Chunk
 
 Mode = Literal["auto", "plain", "none"]
@@ -33,6 +35,7 @@ class Figures:
     """How far a job has come, and what this sitting of it took. `documents` counts those of earlier
     sittings too; rates are over the `seconds` of this one."""
 
+    basis: Basis
     total: int
     documents: int = 0
     records: int = 0
@@ -42,7 +45,8 @@ class Figures:
     output_tokens: int = 0
     canvases: int = 0
     denoising_steps: int = 0
-    dollars: dict[str, Decimal] = field(default_factory=dict)
+    bills: dict[str, Decimal] = field(default_factory=dict)
+    electricity: float | None = 0.0
     began: float = field(default_factory=time.monotonic)
 
     def add(self, chunk: Chunk) -> None:
@@ -57,8 +61,12 @@ class Figures:
             self.output_tokens += entry.output_tokens
             self.canvases += entry.canvases
             self.denoising_steps += entry.denoising_steps
-        for peer in cost_of(chunk.entries).peers:
-            self.dollars[peer.name] = self.dollars.get(peer.name, Decimal()) + peer.dollars
+        cost = cost_of(spends_of(chunk.entries), self.basis)
+        for bill in cost.bills:
+            self.bills[bill.name] = self.bills.get(bill.name, Decimal()) + bill.dollars
+        if self.electricity is not None:
+            known = cost.electricity is not None
+            self.electricity = self.electricity + (cost.electricity or 0.0) if known else None
 
     @property
     def seconds(self) -> float:
@@ -83,10 +91,9 @@ class Figures:
             texts.append(f"{self.denoising_steps / self.canvases:.1f} steps a canvas")
         return texts
 
-    def cloud(self) -> str:
-        """What the tokens so far would have cost elsewhere."""
-        costs = (f"${dollars:.4f} {name}" for name, dollars in self.dollars.items())
-        return f"the cloud would have charged {', '.join(costs)}" if self.dollars else ""
+    def cost(self) -> str:
+        """What the work so far cost, and would have cost elsewhere."""
+        return costs_told(self.electricity, self.bills, self.basis.terms) if self.bills else ""
 
 
 @contextmanager
@@ -114,7 +121,7 @@ def _bars(figures: Figures, console: Console) -> Iterator[Watch]:
         progress.update(task, completed=figures.documents)
 
     def drawn() -> Group:
-        return Group(progress, Text(" · ".join(figures.texts())), Text(figures.cloud(), "dim"))
+        return Group(progress, Text(" · ".join(figures.texts())), Text(figures.cost(), "dim"))
 
     with Live(get_renderable=drawn, console=console, refresh_per_second=LOOKS):
         yield watch

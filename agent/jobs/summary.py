@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...memory import Job, JobCounts, Reading, Store
-from ..cost import Cost, cost_of
+from ..cost.report import Basis, Cost, cost_of
 from .job import state_of
 
 LEAST_SURE = 5
@@ -36,12 +36,10 @@ class Summary:
 
     @property
     def steps_per_canvas(self) -> float | None:
-        canvases = sum(spent.canvases for spent in self.cost.spent)
-        steps = sum(spent.denoising_steps for spent in self.cost.spent)
-        return steps / canvases if canvases else None
+        return self.cost.work.steps_per_canvas
 
 
-def summary_of(store: Store, job: Job, state: Path) -> Summary:
+def summary_of(store: Store, job: Job, state: Path, basis: Basis) -> Summary:
     """How a job stands by now; `state` is the folder of the project's state."""
     how, reason = state_of(job, state)
     started, ended = job.run.started, job.run.ended
@@ -58,7 +56,7 @@ def summary_of(store: Store, job: Job, state: Path) -> Summary:
         least_sure=store.jobs.readings(job.id, count=LEAST_SURE),
         queued=job.run.queued,
         seconds=seconds,
-        cost=cost_of(store.entries(run=job.id)),
+        cost=cost_of(store.ledger.spends(run=job.id), basis),
         output=_there(job.plan.output),
     )
 

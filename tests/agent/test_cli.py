@@ -7,7 +7,7 @@ from typing import Any
 
 import gesso.engine
 import pytest
-from gesso.agent import runtime
+from gesso.agent import models
 from gesso.engine import EngineError, Result
 from gesso.memory import Store
 from scripted import USAGE, Reader, ScriptedEngine, calls
@@ -17,12 +17,12 @@ from scripted import USAGE, Reader, ScriptedEngine, calls
 def _models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two models are there, `sketch` and `reader`, and both are the scripted one."""
 
-    def load(model: str, device: str = "auto", dtype: str = "auto") -> Any:
+    def load(model: str, *_: str, **__: float | None) -> Any:
         if model not in ("sketch", "reader"):
             raise EngineError(f"{model}: no such model")
         return Reader()
 
-    monkeypatch.setattr(runtime, "load_engine", load)
+    monkeypatch.setattr(models, "load_engine", load)
     monkeypatch.setattr(gesso.engine, "load_engine", load)
 
 
@@ -36,8 +36,8 @@ def test_demo_reads_every_receipt(command: Any, tmp_path: Path) -> None:
         (record,) = document["records"]
         text = (tmp_path / "demo" / document["source"]).read_text()
         assert record["company"] == text.splitlines()[0]
-    (spent,) = shown["cost"]["spent"]
-    assert spent["turns"] == 18
+    (row,) = shown["cost"]["rows"]
+    assert row["work"]["generations"] == 18
     code, out, _ = command("demo", str(tmp_path / "demo"))
     assert code == 0, "a second time finds everything done"
     for words in ("HOLLIS BAKERY", "Claude Sonnet", "Model: sketch on cpu", "gesso up"):
@@ -62,14 +62,14 @@ def test_cost_agrees_with_the_ledger(command: Any, project: Path) -> None:
     code, out, _ = command("cost", str(project), "--json")
     shown = json.loads(out)
     assert code == 0
-    (spent,) = shown["spent"]
+    work = shown["total"]["work"]
     with Store(project / ".gesso" / "store.db") as store:
-        entries = store.entries()
-    assert spent["turns"] == len(entries) == 3
+        entries = list(store.ledger.entries())
+    assert work["generations"] == len(entries) == 3
     for field in ("prompt_tokens", "cached_tokens", "output_tokens", "denoising_steps"):
-        assert spent[field] == sum(getattr(entry, field) for entry in entries)
-    assert spent["output_tokens_per_second"] == pytest.approx(60 / 2.25)
-    assert len(shown["peers"]) == 3
+        assert work[field] == sum(getattr(entry, field) for entry in entries)
+    assert work["output_tokens_per_second"] == pytest.approx(60 / 2.25)
+    assert len(shown["total"]["bills"]) == 3
     code, out, _ = command("cost", str(project))
     assert "Claude Sonnet" in out
 

@@ -36,7 +36,7 @@ def test_old_turns_are_told_by_a_summary_and_stay_in_the_store(
         scripted = runtime.engine("")
         run = runtime.run("clerk", "What is there?")
         stored = runtime.store.messages(run.id)
-        keys = [entry.key for entry in runtime.store.entries(run=run.id)]
+        keys = [entry.key for entry in list(runtime.store.ledger.entries(run=run.id))]
     assert run.state == "done"
     roles = ["system", "user", *["assistant", "tool"] * 2, "summary", "assistant"]
     assert [message.role for message in stored] == roles

@@ -46,7 +46,9 @@ def test_a_run_killed_between_two_calls_goes_on_and_repeats_none(
             f"noted second as {run.id}/0/1",
             f"noted third as {run.id}/1/0",
         ]
-        assert [entry.key for entry in store.entries()] == [f"{run.id}/{n}" for n in range(3)]
+        assert [entry.key for entry in store.ledger.entries()] == [
+            f"{run.id}/{n}" for n in range(3)
+        ]
 
 
 @pytest.mark.parametrize("scenario", ["in the middle of a call", "before the checkpoint"])

@@ -49,7 +49,7 @@ def test_every_turn_is_in_the_ledger(project: Path) -> None:
     with Runtime(project, engine=scripted, listen=False) as runtime:
         runtime.load()
         run = runtime.run("clerk", "hello")
-        entries = runtime.store.entries(run=run.id)
+        entries = list(runtime.store.ledger.entries(run=run.id))
     assert [entry.key for entry in entries] == [f"{run.id}/0", f"{run.id}/1"]
     assert {entry.prompt_tokens for entry in entries} == {100}
     assert {entry.model for entry in entries} == {"scripted"}
@@ -119,7 +119,7 @@ def test_an_engine_error_fails_the_run_with_its_line_and_loses_nothing(project: 
         assert run.state == "failed"
         assert run.reason == "the prompt has 9000 tokens, the model's context holds 4096"
         assert len(runtime.store.messages(run.id)) == 4
-        assert len(runtime.store.entries(run=run.id)) == 1
+        assert len(list(runtime.store.ledger.entries(run=run.id))) == 1
 
 
 def test_a_turn_whose_answer_is_refused_is_in_the_ledger_all_the_same(project: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_turn_whose_answer_is_refused_is_in_the_ledger_all_the_same(project: P
     with Runtime(project, engine=engine(refused), listen=False) as runtime:
         runtime.load()
         run = runtime.run("clerk", "hello")
-        (entry,) = runtime.store.entries(run=run.id)
+        (entry,) = list(runtime.store.ledger.entries(run=run.id))
     assert (run.state, run.reason) == (
         "failed",
         "the answer is not valid: [1, 1] has non-unique elements",

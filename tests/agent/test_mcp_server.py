@@ -22,8 +22,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 
 CODE = (
-    "from gesso.agent import runtime; from test_mcp_server import Clerk; "
-    "runtime.load_engine = lambda model, *_: Clerk(); "
+    "from gesso.agent import models; from test_mcp_server import Clerk; "
+    "models.load_engine = lambda model, *_, **__: Clerk(); "
     "from gesso.agent.cli import main; main()"
 )
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}

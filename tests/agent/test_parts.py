@@ -224,7 +224,7 @@ def test_a_run_that_a_budget_ended_goes_on_with_a_larger_one(
     with up(project, engine(*turns, says("ok"))) as runtime:
         assert runtime.store.resume(run.id)
         assert go_on(runtime, run).state == "done"
-        assert [entry.key for entry in runtime.store.entries(run=run.id)] == [
+        assert [entry.key for entry in list(runtime.store.ledger.entries(run=run.id))] == [
             *(f"{run.id}/0", f"{run.id}/1"),
             *(f"{run.id}/2/1", f"{run.id}/3/1"),
         ]

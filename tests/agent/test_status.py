@@ -22,7 +22,7 @@ def test_a_project_that_never_ran_is_left_as_it_is(command: Any, project: Path) 
     status = shown(command, project)
     assert status["instance"] is None
     assert status["runs"] == {}
-    assert status["today"] == {"turns": 0, "prompt_tokens": 0, "output_tokens": 0}
+    assert status["today"] == {"turns": 0, "prompt_tokens": 0, "output_tokens": 0, "seconds": 0.0}
     (agent,) = status["agents"]
     assert (agent["name"], agent["file"]) == ("clerk", "agents/clerk.md")
     assert (agent["triggers"], agent["last_run"]) == ([], None)
@@ -39,7 +39,7 @@ def test_runs_tokens_and_the_process_that_is_up_are_told(
     with Runtime(project, engine=engine(says("ok")), listen=False) as runtime:
         runtime.load()
         runtime.run("clerk", "first")
-        (entry,) = runtime.store.entries()
+        (entry,) = list(runtime.store.ledger.entries())
     with Runtime(project, engine=engine(broken), listen=False) as runtime:
         runtime.load()
         last = runtime.run("clerk", "second")

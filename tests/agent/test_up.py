@@ -17,7 +17,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 GESSO = """
 import time
-from gesso.agent import runtime
+from gesso.agent import models
 from gesso.agent.cli import main
 from scripted import Reader
 
@@ -25,7 +25,7 @@ class Slow(Reader):
     def generate(self, request):
         time.sleep(60)
 
-runtime.load_engine = lambda model, *_: Slow() if model == "slow" else Reader()
+models.load_engine = lambda model, *_, **__: Slow() if model == "slow" else Reader()
 main()
 """
 

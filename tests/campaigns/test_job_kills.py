@@ -68,5 +68,5 @@ def test_a_job_that_is_killed_again_and_again_writes_the_same_bytes(tmp_path: Pa
     assert kills >= min(KILLS, 5)
     assert (tmp_path / "out.jsonl").read_bytes() == whole.read_bytes()
     with Store(tmp_path / ".gesso" / "store.db") as store:
-        paid = [entry.key for job in store.jobs.all() for entry in store.entries(run=job.id)]
+        paid = [entry.key for job in store.jobs.all() for entry in store.ledger.entries(run=job.id)]
     assert len(paid) == len(set(paid)) <= DOCUMENTS + 1

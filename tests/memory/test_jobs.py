@@ -96,7 +96,7 @@ def test_what_is_kept_stands_with_what_it_cost(kept: Store) -> None:
     assert kept.jobs.counts("e1") == JobCounts(waiting=1, done=1, failed=1)
     assert kept.jobs.failures("e1") == [("it is empty", 1)]
     assert kept.jobs.absent("e1") == [("/lines/1/name", 1)]
-    assert kept.entries(run="e1") == [ENTRY]
+    assert list(kept.ledger.entries(run="e1")) == [ENTRY]
     assert kept.jobs.extracted(["key", "other"]) == {
         "key": Extraction("key", DONE.value, DONE.confidence)
     }
@@ -109,7 +109,7 @@ def test_the_first_write_of_a_row_counts(kept: Store) -> None:
     kept.jobs.keep("e1", [again], extracted=[found], entries=[twice], at=LATER)
     assert kept.jobs.document("e1", 0) == DONE
     assert kept.jobs.extracted(["key"])["key"].value == DONE.value
-    assert kept.entries(run="e1") == [ENTRY]
+    assert list(kept.ledger.entries(run="e1")) == [ENTRY]
 
 
 def test_what_failed_waits_again_when_it_is_asked_for(kept: Store) -> None:

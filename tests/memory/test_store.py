@@ -65,10 +65,10 @@ def test_runs_are_counted_by_state_and_the_last_one_of_an_agent_is_found(path: P
 def test_the_ledger_is_read_from_a_time_on(path: Path) -> None:
     with Store(path) as store:
         store.add_run(RUN)
-        store.add_entry(ENTRY)
-        store.add_entry(replace(ENTRY, key="r1/1", at=LATER))
-        assert [entry.key for entry in store.entries(since=LATER)] == ["r1/1"]
-        assert len(store.entries(since=NOW)) == 2
+        store.ledger.add(ENTRY)
+        store.ledger.add(replace(ENTRY, key="r1/1", at=LATER))
+        assert [entry.key for entry in store.ledger.entries(since=LATER)] == ["r1/1"]
+        assert len(list(store.ledger.entries(since=NOW))) == 2
 
 
 def test_what_a_step_writes_twice_is_there_once(path: Path) -> None:
@@ -77,12 +77,12 @@ def test_what_a_step_writes_twice_is_there_once(path: Path) -> None:
         store.add_run(RUN)
         for _ in range(2):
             store.add_messages("r1", [message])
-            store.add_entry(ENTRY)
+            store.ledger.add(ENTRY)
             store.add_record(
                 {"total": 3.5}, key="r1/0/0", run="r1", agent="clerk", source="a.txt", at=NOW
             )
         assert store.messages("r1") == [message]
-        assert store.entries() == store.entries(run="r1") == [ENTRY]
+        assert list(store.ledger.entries()) == list(store.ledger.entries(run="r1")) == [ENTRY]
         (record,) = store.records(agent="clerk")
         assert (record.data, record.source, record.at) == ({"total": 3.5}, "a.txt", NOW)
         assert store.records(agent="other") == []
@@ -90,7 +90,7 @@ def test_what_a_step_writes_twice_is_there_once(path: Path) -> None:
 
 def test_rows_belong_to_a_run(path: Path) -> None:
     with Store(path) as store, pytest.raises(StoreError, match="FOREIGN KEY"):
-        store.add_entry(ENTRY)
+        store.ledger.add(ENTRY)
 
 
 def test_a_locked_store_says_so(path: Path) -> None:
@@ -186,6 +186,8 @@ def test_many_open_a_new_store_at_once(path: Path) -> None:
 def test_the_room_exports_these_names() -> None:
     assert set(gesso.memory.__all__) == {
         "BM25",
+        "PROMPT_EDGES",
+        "QUARTER",
         "Block",
         "BlockError",
         "Blocks",
@@ -207,6 +209,7 @@ def test_the_room_exports_these_names() -> None:
         "JobError",
         "JobPlan",
         "Jobs",
+        "Ledger",
         "LedgerEntry",
         "Letter",
         "Memory",
@@ -216,6 +219,7 @@ def test_the_room_exports_these_names() -> None:
         "Run",
         "RunState",
         "Schedules",
+        "Spend",
         "Store",
         "StoreError",
         "StoreLockedError",
@@ -226,6 +230,7 @@ def test_the_room_exports_these_names() -> None:
         "Verdict",
         "Wanted",
         "served_embedding",
+        "spends_of",
         "use_wal",
         "value_at",
     }

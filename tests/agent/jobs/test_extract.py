@@ -112,16 +112,16 @@ def test_a_document_is_not_paid_for_twice(documents: Path, engine: Engine, store
     state = state_folder(documents.parent)
     first = planned(store, engine)
     rows = list(JobRunner(store, engine, state).rows(first))
-    assert len(store.entries(run=first.id)) == 7
+    assert len(list(store.ledger.entries(run=first.id))) == 7
     assert [row.source for row in rows if row.cached] == ["in/copy.txt"]
     second = planned(store, engine, seed=0)
     again = list(JobRunner(store, engine, state).rows(second))
-    assert store.entries(run=second.id) == []
+    assert list(store.ledger.entries(run=second.id)) == []
     assert [row.value for row in again] == [row.value for row in rows]
     assert [row.confidence for row in again] == [row.confidence for row in rows]
     other = planned(store, engine, seed=1)
     list(JobRunner(store, engine, state).rows(other))
-    assert len(store.entries(run=other.id)) == 7
+    assert len(list(store.ledger.entries(run=other.id))) == 7
 
 
 def test_a_job_that_is_left_goes_on_where_it_was(
@@ -138,7 +138,7 @@ def test_a_job_that_is_left_goes_on_where_it_was(
     assert 0 < done < 7
     assert [row.number for row in JobRunner(store, engine, state).rows(job)] == list(range(8))
     assert state_of(job_of(store, job.id), state) == ("done", None)
-    assert len(store.entries(run=job.id)) == 7
+    assert len(list(store.ledger.entries(run=job.id))) == 7
 
 
 def test_only_what_failed_is_tried_again(documents: Path, engine: Engine, store: Store) -> None:
@@ -151,7 +151,7 @@ def test_only_what_failed_is_tried_again(documents: Path, engine: Engine, store:
     rows = list(JobRunner(store, engine, state).rows(job))
     assert store.jobs.counts(job.id).failed == 0
     assert [row.value["total"] for row in rows if row.tries] == ["1.50"]
-    assert len(store.entries(run=job.id)) == 8
+    assert len(list(store.ledger.entries(run=job.id))) == 8
 
 
 def test_a_job_that_is_cancelled_is_over(documents: Path, engine: Engine, store: Store) -> None:
@@ -187,7 +187,7 @@ def test_a_long_document_is_read_in_windows(
     state = state_folder(documents.parent)
     job = planned(store, engine, "in/0.txt")
     (row,) = JobRunner(store, engine, state).rows(job)
-    windows = sorted(entry.key for entry in store.entries(run=job.id))
+    windows = sorted(entry.key for entry in store.ledger.entries(run=job.id))
     assert len(windows) > 1
     assert windows == [f"{job.id}/0/{number}" for number in range(len(windows))]
     assert row.state == "done"
@@ -299,7 +299,7 @@ def test_a_job_that_is_killed_is_resumed_to_the_same_bytes(documents: Path, gess
     gesso("jobs", "resume", job["id"])
     assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
     with Store(Path(".gesso/store.db")) as store:
-        assert len({entry.key for entry in store.entries(run=job["id"])}) == 7
+        assert len({entry.key for entry in store.ledger.entries(run=job["id"])}) == 7
 
 
 def until_some_are_done(path: Path) -> None:

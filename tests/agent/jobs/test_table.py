@@ -67,7 +67,7 @@ def test_every_file_becomes_a_row(project: Path, sketch: Engine) -> None:
         assert json.loads(answer.content) == rows(project)[0]["value"]
         (job,) = runtime.store.jobs.all()
         assert job.run.agent == "rows"
-        entries = runtime.store.entries(agent="rows")
+        entries = list(runtime.store.ledger.entries(agent="rows"))
         assert len(entries) == 3, "no document is paid for twice"
         assert {entry.run for entry in entries} == {job.id}
 
@@ -77,7 +77,7 @@ def test_a_file_that_changes_changes_its_row(project: Path, sketch: Engine) -> N
         dropped(runtime, *sorted((project / "inbox").iterdir()))
         dropped(runtime, receipt(project, 1, "77.10"))
         assert [row["value"]["total"] for row in rows(project)] == ["2.50", "77.10", "2.50"]
-        assert len(runtime.store.entries(agent="rows")) == 4
+        assert len(list(runtime.store.ledger.entries(agent="rows"))) == 4
 
 
 def test_other_fields_make_the_whole_table_anew(project: Path, sketch: Engine) -> None:
