@@ -7,9 +7,20 @@ writes the canvas.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat, takewhile
 
 from .course import Course, FreeCourse
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a canvas reads as at a step: its tokens, of which the first are `known`, and how
+    probable each is in its place, 1 for what is certain."""
+
+    tokens: Sequence[int]
+    known: int
+    sure: Sequence[float]
 
 
 class Canvas:
@@ -35,6 +46,12 @@ class Canvas:
         room = self.length - len(self.known)
         fitting = all(word[-1] in ends and len(word) <= room for word in words)
         return words if fitting else []
+
+    def reads(self, tokens: Sequence[int], sure: Sequence[float]) -> Reads:
+        """With tokens behind the known ones, as far as the budget goes."""
+        left = self.course.tokens_left
+        known = len(self.known)
+        return Reads((*self.known, *tokens[:left]), known, (*self.posteriors, *sure[:left]))
 
     def settle(self, tokens: Iterable[int], posteriors: Iterable[float]) -> None:
         """Put tokens behind the known ones, as many as there is room for, and what is certain

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -26,9 +26,12 @@ from .model import DiffusionGemma
 from .plan import Plan
 from .prefixes import Prefixes
 from .prompt import ChatTemplate
-from .request import Request, Result
+from .request import Commit, Draft, Request, Result
 from .tokenizer import Tokenizer
 from .turn import Event, Turn
+
+Watch = Callable[[Draft | Commit], None]
+"""Is shown a turn as it comes into focus, on the engine's thread: it should be quick."""
 
 _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
 _KEPT_TOKENS = 4096  # of prompts' beginnings: 32 MB of sketch, under 1 GB of the largest model
@@ -129,9 +132,12 @@ class Engine:
             found.update(f"{name} {tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
         return found.hexdigest()
 
-    def generate(self, request: Request, *, constrained: bool = True) -> Result:
-        """Write one turn. With `constrained` off, the prompt is the same but nothing holds the
-        answer to the constraint: what measurements compare with; `text` is then the raw answer.
+    def generate(
+        self, request: Request, *, constrained: bool = True, watch: Watch | None = None
+    ) -> Result:
+        """Write one turn; `watch` is shown its drafts and commits as they come. With
+        `constrained` off, the prompt is the same but nothing holds the answer to the constraint:
+        what measurements compare with; `text` is then the raw answer.
 
         Raises:
             RequestError: the request contradicts itself, or the template refuses it.
@@ -141,10 +147,13 @@ class Engine:
             AnswerError: the answer breaks a keyword that only a finished value can be checked
                 against (`Constraint.checked`).
         """
+        found: Event | None = None
         # To its end: a turn that is left in the middle holds its cache until it is collected.
-        *_, result = self._write(request, constrained=constrained)
-        assert isinstance(result, Result), "a turn always ends with its result"
-        return result
+        for found in self._write(request, constrained=constrained):
+            if watch is not None and not isinstance(found, Result):
+                watch(found)
+        assert isinstance(found, Result), "a turn always ends with its result"
+        return found
 
     def generate_batch(self, requests: Sequence[Request]) -> list[Result | EngineError]:
         """Write a turn for each request, side by side; one that cannot be written has its error in

@@ -92,12 +92,18 @@ class Usage:
 
 @dataclass(frozen=True)
 class Draft:
-    """The canvas as it reads after one denoising step; under a constraint, always a valid word."""
+    """The canvas as it reads after one denoising step; under a constraint, always a valid word.
+
+    The first `known` of its tokens are settled. `sure` is how probable each token was in its place,
+    1 for what is certain under the constraint.
+    """
 
     canvas: int
     step: int
     tokens: Sequence[int]
     text: str
+    known: int = 0
+    sure: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from .cache import KVCache
-from .canvas import Canvas
+from .canvas import Canvas, Reads
 from .confidence import scalar_confidence
 from .constraint import SchemaConstraint, ToolConstraint
 from .errors import AnswerError
 from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
-from .verifier import Reads, Verifier
+from .verifier import Verifier
 from .views import Pass
 from .work import Work, go_on, shown
 
@@ -110,9 +110,11 @@ class Turn:
     def _draft(self, reads: Reads) -> Draft:
         self._steps += 1
         self._step += 1
-        visible = self._cut(reads)
+        visible = self._cut(reads.tokens)
         text = self._engine.tokenizer.decode(visible)
-        return Draft(self._canvases, self._step, visible, text)
+        sure = tuple(reads.sure[: len(visible)])
+        known = min(reads.known, len(visible))
+        return Draft(self._canvases, self._step, visible, text, known, sure)
 
     def _sampled(self, canvas: Canvas) -> Work[Reads, None]:
         """Denoise a canvas as the checkpoint's sampler does; there is to see what it reads as after
@@ -128,7 +130,7 @@ class Turn:
 
             def chosen(choice: Choice) -> Reads:
                 choices.append(choice)
-                return *known, *choice.word
+                return canvas.reads(choice.word, [choice.share] * len(choice.word))
 
             pad = generation.pad_token_id
             yield from shown(read_answer(model, cache, length, noise, known, answers, pad), chosen)
@@ -138,7 +140,11 @@ class Turn:
 
         def read(step: Step) -> Reads:
             last[:] = [step]
-            return tuple(step.reading.tokens.tolist()[: len(known) + course.tokens_left])
+            tokens = step.reading.tokens[len(known) :]
+            of = slice(len(known), len(known) + len(tokens))
+            scaled = step.distribution.scaled[of].gather(1, tokens[:, None])[:, 0]
+            sure = (scaled - step.distribution.normaliser[of]).exp()
+            return canvas.reads(tokens.tolist(), sure.tolist())
 
         yield from shown(denoise(model, cache, length, generation, noise, course, known), read)
         own = slice(len(known), last[0].reading.length)

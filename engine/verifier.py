@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from .cache import KVCache
-from .canvas import Canvas
+from .canvas import Canvas, Reads
 from .model import DiffusionGemma
 from .repeats import Repeats
 from .sampler import Noise, Reading, chances, permitted, temper
 from .work import Work
 
-Reads = tuple[int, ...]
 _REPEATED = 20  # tokens of the prompt in a draft, at most
 _WORTH = 3  # tokens that a repeated draft must bring for another one to be tried
 
@@ -87,7 +86,9 @@ class Verifier:
         self._soft, self._soft_start = self._model.soften(step.probabilities), first
         self._logp = step.log_probabilities()
         self._reading = canvas.course.read(self._logp)
-        return *canvas.known, *self._reading.tokens[: canvas.course.tokens_left].tolist()
+        tokens = self._reading.tokens
+        sure = self._logp[: len(tokens)].gather(1, tokens[:, None])[:, 0].exp()
+        return canvas.reads(tokens.tolist(), sure.tolist())
 
     def _check(self, canvas: Canvas) -> Work[Reads, None]:
         """Settle the draft up to the first token that the encoder would not have written, and
