@@ -48,11 +48,14 @@ from ..tools.permissions import call_text
 from .agent import Agent, Extract
 from .budget import Limits, spent, today
 from .calls import Answer, Asked, Calls
+from .canvases import Canvases
 from .compaction import conversation, needed, summary_request
 from .durable import Journal
 from .errors import AgentError
+from .events import Events, Kind
 from .jobs.extract import BATCH
 from .jobs.table import Table, Tables
+from .log import current_run
 from .prompt import with_blocks
 from .telemetry import generation_span, record_result
 
@@ -101,12 +104,19 @@ class Loop:
     """Carries out jobs; knows how to reach a model, the tools, and the store."""
 
     def __init__(
-        self, *, engine: Callable[[str], Engine], store: Store, calls: Calls, tables: Tables
+        self,
+        *,
+        engine: Callable[[str], Engine],
+        store: Store,
+        calls: Calls,
+        tables: Tables,
+        events: Events,
     ) -> None:
         self._engine = engine
         self._store = store
         self._calls = calls
         self._tables = tables
+        self.events = events
         # One canvas at a time, all on one thread: what a generation frees is of use to the next.
         self._generating = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -117,6 +127,7 @@ class Loop:
         """Take a part of the job to its end; what breaks on the way is the run's state and
         reason."""
         log.info("%s: %s", "goes on" if part else "started", _beginning(job.input))
+        self.events.publish("run", run=run, agent=job.agent.name, state="running")
         try:
             begun = _Run(self, journal, run, part, job)
             if job.agent.extract is None:
@@ -142,6 +153,7 @@ class Loop:
             return self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
         state = journal.step("store", write, retry=StoreLockedError)
+        self.events.publish("run", run=run, agent=job.agent.name, state=state, reason=end.reason)
         log.info("%s%s", state, f": {_beginning(end.reason)}" if end.reason else "")
         return state
 
@@ -224,7 +236,8 @@ class Loop:
             engine = self._engine(model)
             try:
                 with generation_span(engine.name, request) as span:
-                    result = self._generating.submit(engine.generate, request).result()
+                    work = self._generating.submit(self._watched, engine, request, current_run())
+                    result = work.result()
                     record_result(span, result)
             except AnswerError as error:
                 metered = _metered(engine, error.usage)
@@ -235,6 +248,12 @@ class Loop:
             log.exception("the engine failed")
             return {"error": f"{type(error).__name__}: {error}", "passing": True}
         return {**_written(result), **_metered(engine, result.usage)}
+
+    def _watched(self, engine: Engine, request: Request, run: tuple[str, str] | None) -> Result:
+        """Generate, and show whoever looks on how the canvas comes into focus."""
+        if run is None or not self.events.listened:
+            return engine.generate(request)
+        return engine.generate(request, watch=Canvases(self.events, engine, *run))
 
     def _context_length(self, model: str) -> int | None:
         try:
@@ -365,6 +384,7 @@ class _Run:
     def _generate(self) -> bool:
         """Write a turn; whether it makes calls."""
         turn = self._turn
+        self._tell("turn", number=turn + 1)
         limit = self.job.agent.budget.tokens
         taken = sum(entry.prompt_tokens + entry.output_tokens for entry in self.entries)
         written = self._step(
@@ -385,6 +405,7 @@ class _Run:
         if "error" in written:
             self._keep([], entry)
             raise Ended("failed", written["error"], passing=passing)
+        self._tell("usage", **written["usage"], text=_beginning(written["text"]))
         self.context_length = written["context_length"]
         text, calls = written["text"], written["tool_calls"]
         self._keep([StoredMessage(len(self.stored), "assistant", text, calls)], entry)
@@ -414,13 +435,16 @@ class _Run:
         if name in self.succeeded and not self.left_over:
             raise Ended("stopped", f"{name} was called again after it had succeeded")
         tainted = self.outside or any(message.role == "tool" for message in self.stored)
+        self._tell("call", text=_beginning(name))
         asked = Asked(call, key, self.part, self.run, self.job.agent, self.source, tainted)
         answer = Answer(**self._step(f"tool {call.name}", self.loop.call, asked))
         self.seconds += answer.seconds
         if answer.fatal is not None:
             raise Ended("failed", answer.fatal, passing=True)
         if answer.waits is not None:
+            self._tell("inbox", text=answer.waits)
             raise Ended("waiting", answer.waits)
+        self._tell("result", ok=answer.ok, text=_beginning(answer.content))
         log.info("%s: %s", _beginning(name), "ok" if answer.ok else _beginning(answer.content))
         if answer.ok:
             self.succeeded.add(name)
@@ -447,6 +471,9 @@ class _Run:
             return self.loop.store.wanted(self.run)
 
         self._heed(self._step("store", write))
+
+    def _tell(self, kind: Kind, **data: Any) -> None:
+        self.loop.events.publish(kind, run=self.run, agent=self.job.agent.name, **data)
 
     def _heed(self, wanted: str | None) -> None:
         if wanted is not None:

@@ -38,6 +38,7 @@ from .agent import Agent, Extract
 from .calls import Calls
 from .durable import Journal
 from .errors import AgentError, OutputError, ProjectError, RunError, SchemaError
+from .events import Events
 from .jobs.job import TRIGGER
 from .jobs.table import Table, Tables
 from .jobs.tool import extraction
@@ -105,7 +106,14 @@ class Runtime:
             secrets=self._secrets,
             listeners=self._listeners,
         )
-        self._loop = Loop(engine=self.engine, store=self.store, calls=calls, tables=self._tables)
+        self.events = Events()
+        self._loop = Loop(
+            engine=self.engine,
+            store=self.store,
+            calls=calls,
+            tables=self._tables,
+            events=self.events,
+        )
         # Before the journal: what goes on at once may write to any of them. Whoever loads the
         # project is told of a file that cannot be taken in.
         for path in sorted((self.folder / "agents").glob("*.md")):
@@ -278,6 +286,7 @@ class Runtime:
         run = f"{agent}-{digest[:12]}"
         if self.store.run(run) is None:
             self._add(run, self._job(agent, message, document, outside=outside), trigger)
+            self.events.publish("run", run=run, agent=agent, state="queued")
             with in_run(run, agent):
                 log.info("queued: %s", trigger)
         # Of one that is known too: a kill may have come between the store and the queue.

@@ -39,7 +39,8 @@ small cheap one; a large one."""
 class Settings(BaseSettings):
     """`model` takes the place of every agent's own; `device` and `dtype` are those of
     `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents together;
-    `web_host` and `web_port` are where webhooks are listened for (0 is any free port). With an
+    `web_host` and `web_port` are where webhooks are listened for (0 is any free port);
+    `control_port` is where this machine's monitor and `/metrics` are served. With an
     `embedding_url` (an OpenAI-compatible address, such as `http://localhost:11434/v1`), facts are
     also recalled by meaning, with `embedding_model`; `embedding_key` names the secret that it
     wants, if any.
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=4, ge=1)
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8765, ge=0, le=65535)
+    control_port: int = Field(default=0, ge=0, le=65535)
     log_format: Literal["text", "json"] = "text"
     embedding_url: str | None = Field(default=None, min_length=1)
     embedding_model: str = Field(default="embeddinggemma", min_length=1)

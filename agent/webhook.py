@@ -12,11 +12,8 @@ import hashlib
 import hmac
 import logging
 import secrets
-import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -24,6 +21,7 @@ from fastapi.responses import JSONResponse
 from ..memory import StoreError
 from ..tools import SecretError
 from .errors import AgentError, ListenError
+from .http import HttpServer
 from .trigger import WebhookTrigger
 
 log = logging.getLogger("gesso")
@@ -35,9 +33,6 @@ BODY_LIMIT = 1024 * 1024
 
 BODY_SECONDS = 10.0
 """How long a delivery may take to arrive."""
-
-CLOSING_SECONDS = 2
-MOST_AT_ONCE = 64
 
 Deliver = Callable[[str, WebhookTrigger, str, str | None], str]
 """An agent, its trigger, the message and the delivery's own name, if it has one, to the run's."""
@@ -54,7 +49,7 @@ class Webhooks:
         self._secret = secret
         self._host, self._port = host, port
         self._agents: dict[str, Sequence[WebhookTrigger]] = {}
-        self._server: _Server | None = None
+        self._server: HttpServer | None = None
 
     @property
     def url(self) -> str:
@@ -67,7 +62,7 @@ class Webhooks:
         """From now on these are the webhooks of this agent. Raises `ListenError`."""
         self._agents = {**self._agents, agent: triggers}
         if any(self._agents.values()) and self._server is None:
-            self._server = _Server(self._application(), self._host, self._port)
+            self._server = HttpServer(self._application(), self._host, self._port, what="webhooks")
         for trigger in triggers:
             log.info("%s: listening on %s/hooks/%s", agent, self.url, trigger.webhook)
             try:
@@ -176,36 +171,3 @@ class _RefusedError(Exception):
     def __init__(self, status: int, what: str) -> None:
         super().__init__(what)
         self.status, self.what = status, what
-
-
-class _Server:
-    """uvicorn on a thread, from the start until `close`."""
-
-    def __init__(self, application: FastAPI, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._socket = socket.create_server((host, port), family=family)
-        except OSError as error:
-            what = error.strerror or error
-            raise ListenError(f"{host}:{port}: cannot listen for webhooks: {what}") from None
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
-        self._uvicorn = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                limit_concurrency=MOST_AT_ONCE,
-                timeout_graceful_shutdown=CLOSING_SECONDS,
-                lifespan="off",
-            )
-        )
-        self._thread = threading.Thread(
-            target=self._uvicorn.run, args=([self._socket],), name="webhooks", daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        self._uvicorn.should_exit = True
-        self._thread.join()
-        self._socket.close()

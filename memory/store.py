@@ -173,9 +173,13 @@ class Store:
         agent: str | None = None,
         state: RunState | None = None,
         count: int | None = None,
+        newest: bool = False,
     ) -> list[Run]:
-        """The runs, oldest first, at most `count`."""
-        statement = select(runs).order_by(runs.c.queued, runs.c.id).limit(count)
+        """The runs, oldest first or the `newest`, at most `count`."""
+        order = (runs.c.queued, runs.c.id)
+        if newest:
+            order = (runs.c.queued.desc(), runs.c.id.desc())
+        statement = select(runs).order_by(*order).limit(count)
         if agent is not None:
             statement = statement.where(runs.c.agent == agent)
         if state is not None:

@@ -103,11 +103,12 @@ def show(
     from ..cost.chart import draw
     from ..cost.page import page_of
     from ..cost.report import BYS, Question, basis_of, month_of, report_of
+    from ..cost.words import report_json
     from ..settings import read_settings
     from ..state import STATE
     from .output import print_json
     from .project import opened_store
-    from .report import print_month, print_report, report_json
+    from .report import print_month, print_report
 
     if by not in BYS:
         raise typer.BadParameter(f"--by is one of {', '.join(BYS)}")

@@ -25,10 +25,11 @@ Model = Annotated[str, typer.Option(metavar="M", help="The model that reads the 
 def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) -> None:
     """Read six receipts into a table of records, and show what it cost."""
     from ..cost.report import Question, basis_of, report_of
+    from ..cost.words import report_json
     from ..log import start
     from ..runtime import Runtime
     from .output import print_json, print_table
-    from .report import print_report, report_json
+    from .report import print_report
 
     start(logging.WARNING)
     project = folder or Path(tempfile.mkdtemp(prefix="gesso-demo-"))

@@ -39,8 +39,9 @@ def mcp(
     from ..state import SECRETS, state_of
 
     try:
+        from ..http import token_in
         from ..mcp_server import server_of
-        from ..mcp_transport import over_http, over_pipes, token_in
+        from ..mcp_transport import over_http, over_pipes
     except ImportError as error:
         what = "needs the MCP SDK: pip install 'gesso[mcp]'"
         raise ProjectError(f"gesso mcp {what} ({error.name} is missing)") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from decimal import Decimal
 from textwrap import fill
 from typing import Any
@@ -105,16 +104,6 @@ def _six(dollars: Decimal) -> str:
     return f"{dollars:,.6f}"
 
 
-def report_json(report: Report) -> dict[str, Any]:
-    """All of it, with the sums that follow from it."""
-    return asdict(report) | {
-        "rows": [_row_json(row, report) for row in report.rows],
-        "total": _row_json(report.total, report),
-        "utilisation": report.utilisation,
-        "verdicts": verdicts(report),
-    }
-
-
 def _with_total(report: Report) -> Sequence[Row]:
     return report.rows if len(report.rows) == 1 else [*report.rows, report.total]
 
@@ -142,23 +131,3 @@ def _cost(row: Row, report: Report) -> Sequence[Any]:
         cells.append("" if each is None else money(each, terms))
     bills = (in_currency(bill.dollars, terms) for bill in row.bills)
     return [*cells, *(money(one, terms) for one in (here, *bills))]
-
-
-def _row_json(row: Row, report: Report) -> dict[str, Any]:
-    work, tokens = row.work, row.work.tokens
-    rates = {"output_tokens_per_second": work.output_tokens_per_second}
-    rates["steps_per_canvas"] = work.steps_per_canvas
-    here = row.local.total
-    local = {"total": here, "per_million_tokens": per_million(here, tokens)}
-    if row.records:
-        local["per_record"] = None if here is None else here / row.records
-    bills = []
-    for bill in row.bills:
-        cost = in_currency(bill.dollars, report.terms)
-        sums = {"cost": cost, "per_million_tokens": per_million(cost, tokens)}
-        bills.append(asdict(bill) | sums)
-    return asdict(row) | {
-        "work": asdict(work) | rates,
-        "local": asdict(row.local) | local,
-        "bills": bills,
-    }

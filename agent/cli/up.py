@@ -37,6 +37,7 @@ def up(
 
     The log is on standard error; with --json it is on standard output.
     """
+    from ..control.server import controlled
     from ..instance import held
     from ..log import redactor_of, start
     from ..runtime import Runtime, agents_of
@@ -80,7 +81,8 @@ def up(
             for agent in agents:
                 runtime.engine(runtime.model_of(agent))
             log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
-            runtime.watch(threading.Event())
+            with controlled(runtime, state):
+                runtime.watch(threading.Event())
         except KeyboardInterrupt:
             log.info("stopping after the current step; once more to leave at once")
     log.info("stopped; what is unfinished goes on at the next start")

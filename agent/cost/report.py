@@ -176,8 +176,8 @@ def report_of(store: Store, question: Question, basis: Basis, *, now: datetime) 
     """Raises `CostError` for a peer that the list does not have, or a time that ends before it
     begins."""
     terms, peers, prices = basis.terms, basis.peers, basis.prices
-    since = question.since or _quarter(store.ledger.began() or now)
-    until = question.until or _quarter(now) + timedelta(seconds=QUARTER)
+    since = question.since or quarter_of(store.ledger.began() or now)
+    until = question.until or quarter_of(now) + timedelta(seconds=QUARTER)
     if since >= until:
         raise CostError(f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}: ends before it begins")
     hours = max(0.0, (min(until, now) - since).total_seconds() / 3600)
@@ -226,7 +226,7 @@ def month_of(
     prompts and answers like that of the time asked for, at its speed. Where nothing was generated,
     all tokens are answers and the machine is busy all the time."""
     terms, peers, prices = basis.terms, basis.peers, basis.prices
-    at = _quarter(now)
+    at = quarter_of(now)
     edges = edges_of(peers, prices, [at])
     asked = {"agent": question.agent, "job": question.job, "model": question.model}
     since, until = question.since or at - LONG_AGO, question.until or at + timedelta(days=1)
@@ -363,5 +363,6 @@ def midnight(day: date, zone: tzinfo | None) -> datetime:
     return (local if zone is not None else local.astimezone()).astimezone(UTC)
 
 
-def _quarter(at: datetime) -> datetime:
+def quarter_of(at: datetime) -> datetime:
+    """The beginning of the quarter of an hour that a time is in."""
     return datetime.fromtimestamp(at.timestamp() // QUARTER * QUARTER, UTC)

@@ -1,13 +1,15 @@
-"""Reports in words: sums of money, and who is cheaper."""
+"""Reports in words and as JSON: sums of money, and who is cheaper."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
+from typing import Any
 
 from .breakeven import BreakEven
 from .hardware import Terms
-from .report import Report
+from .report import Report, Row
 
 
 def money(amount: float | Decimal | None, terms: Terms) -> str:
@@ -72,3 +74,33 @@ def needed(even: BreakEven, months: int) -> str:
         return "never"
     over = even.capacity is not None and tokens > even.capacity
     return f"{tokens / 1e6:,.2f}{'*' if over else ''}"
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """All of it, with the sums that follow from it."""
+    return asdict(report) | {
+        "rows": [_row_json(row, report) for row in report.rows],
+        "total": _row_json(report.total, report),
+        "utilisation": report.utilisation,
+        "verdicts": verdicts(report),
+    }
+
+
+def _row_json(row: Row, report: Report) -> dict[str, Any]:
+    work, tokens = row.work, row.work.tokens
+    rates = {"output_tokens_per_second": work.output_tokens_per_second}
+    rates["steps_per_canvas"] = work.steps_per_canvas
+    here = row.local.total
+    local = {"total": here, "per_million_tokens": per_million(here, tokens)}
+    if row.records:
+        local["per_record"] = None if here is None else here / row.records
+    bills = []
+    for bill in row.bills:
+        cost = in_currency(bill.dollars, report.terms)
+        sums = {"cost": cost, "per_million_tokens": per_million(cost, tokens)}
+        bills.append(asdict(bill) | sums)
+    return asdict(row) | {
+        "work": asdict(work) | rates,
+        "local": asdict(row.local) | local,
+        "bills": bills,
+    }

@@ -39,7 +39,7 @@ class ScriptedEngine:
         self.turns = turns
         self.requests: list[Request] = []
 
-    def generate(self, request: Request) -> Result:
+    def generate(self, request: Request, watch: Any = None) -> Result:
         self.requests.append(request)
         turn = self.turns[sum(message.role == "assistant" for message in request.messages)]
         return turn if isinstance(turn, Result) else turn(request)
@@ -51,7 +51,7 @@ class Reader(ScriptedEngine):
     def __init__(self) -> None:
         super().__init__([])
 
-    def generate(self, request: Request) -> Result:
+    def generate(self, request: Request, watch: Any = None) -> Result:
         if request.messages[0].role == "user":
             raise EngineError("this engine only reads files")
         if request.messages[-1].role == "user":
