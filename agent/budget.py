@@ -70,6 +70,18 @@ def spent(
     return None
 
 
+def nearly(limits: Limits, share: float) -> Limits:
+    """Limits that are reached at a share of these."""
+    given = {name: value for name in Limits.model_fields if (value := getattr(limits, name))}
+    whole = {"turns", "tokens"}
+    return Limits(
+        **{
+            name: max(1, int(value * share)) if name in whole else value * share
+            for name, value in given.items()
+        }
+    )
+
+
 def midnight(now: datetime) -> datetime:
     """The last midnight of the machine's zone."""
     local = now.astimezone()

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -46,7 +46,7 @@ from ..memory import (
 from ..tools import Tool, ToolError, called
 from ..tools.permissions import call_text
 from .agent import Agent, Extract
-from .budget import Limits, spent, today
+from .budget import Limits, nearly, spent, today
 from .calls import Answer, Asked, Calls
 from .canvases import Canvases
 from .compaction import conversation, needed, summary_request
@@ -63,6 +63,9 @@ log = logging.getLogger("gesso")
 
 FAILURES = 5
 """Calls that fail in a row before the run is ended: it gets nowhere."""
+
+NEARLY = 0.8
+"""The share of a day's budget at which a warning is logged, once a day."""
 
 LOGGED = 300
 """Characters of a message or a call that the log shows; the store has the whole."""
@@ -117,6 +120,7 @@ class Loop:
         self._calls = calls
         self._tables = tables
         self.events = events
+        self._warned: set[tuple[str, date]] = set()
         # One canvas at a time, all on one thread: what a generation frees is of use to the next.
         self._generating = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -200,8 +204,18 @@ class Loop:
         if agent.budget.day == Limits():
             return None
         spends = self._store.ledger.spends(today(datetime.now(UTC)), agent=agent.name)
-        limit = spent(agent.budget.day, spends, agent.budget.peer)
-        return None if limit is None else f"the day's budget of {limit} is spent"
+        day, peer = agent.budget.day, agent.budget.peer
+        limit = spent(day, spends, peer)
+        if limit is not None:
+            return f"the day's budget of {limit} is spent"
+        near = spent(nearly(day, NEARLY), spends, peer)
+        told = (agent.name, datetime.now().astimezone().date())
+        if near is not None and told not in self._warned:
+            self._warned.add(told)
+            log.warning(
+                "%s: %.0f %% of the day's budget is spent (%s)", told[0], NEARLY * 100, near
+            )
+        return None
 
     def extract(self, job: Job, extract: Extract) -> dict[str, Any]:
         """Make a row of the run's document, and of those whose runs are queued behind it: they are

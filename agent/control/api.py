@@ -7,6 +7,7 @@ number of a `Happening` as its id, and whoever comes back with `Last-Event-ID` g
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ...memory import (
@@ -110,6 +113,13 @@ class Home:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """A message that will be taken up."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Setting:
     name: str
     value: Any
@@ -118,6 +128,7 @@ class Setting:
 def application(runtime: Runtime, events: Events, token: str, since: datetime) -> ASGIApp:
     """The API of a runtime that came up at a time."""
     refusals: dict[int | str, dict[str, Any]] = {
+        400: {"model": Problem, "description": "The request cannot be read"},
         401: {"model": Problem, "description": "The token is missing or wrong"},
         404: {"model": Problem, "description": "There is no such thing"},
         409: {"model": Problem, "description": "It cannot be done now"},
@@ -131,6 +142,15 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return _problem(422, f"{where}: {first['msg']}")
+
+    @api.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        answer = _problem(error.status_code, str(error.detail))
+        if error.status_code == 405:  # a route knows only its own methods
+            known = [r for r in api.routes if isinstance(r, Route)]
+            here = [r.methods or () for r in known if r.path_regex.match(request.url.path)]
+            answer.headers["Allow"] = ", ".join(sorted(set().union(*here)))
+        return answer
 
     @api.exception_handler(AgentError)
     @api.exception_handler(InboxError)
@@ -198,12 +218,12 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return known(store.run(run), run)
 
     @api.post("/v1/agents/{agent}/messages", status_code=202)
-    def tell(agent: Id, body: Told) -> Response:
+    def tell(agent: Id, body: Told) -> Receipt:
         """Give an agent a message."""
         known(runtime.agents.get(agent), f"there is no agent {agent}")
-        key = f"control {datetime.now(UTC).isoformat()}"
+        key = uuid.uuid4().hex
         store.mail.post(Letter(key, agent, PERSON, body.text, datetime.now(UTC)))
-        return Response(status_code=202)
+        return Receipt(key)
 
     @api.get("/v1/inbox")
     def inbox() -> list[Entry]:

@@ -343,3 +343,15 @@ def test_the_log_shows_the_beginning_of_what_is_long(
         run = runtime.run("clerk", "hello " * 1000)
         assert runtime.store.messages(run.id)[1].content == "hello " * 1000
     assert max(len(record.getMessage()) for record in caplog.records) < 800
+
+
+def test_a_warning_is_logged_when_a_days_budget_is_nearly_spent(
+    project: Path, write_agent: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_agent("name: clerk\nbudget: {day: {turns: 5}}")
+    with Runtime(project, engine=engine(says("ok"))) as runtime:
+        for _ in range(6):
+            runtime.run("clerk", "hello")
+    warned = [one.getMessage() for one in caplog.records if "of the day's budget" in one.message]
+    assert warned[0] == "clerk: 80 % of the day's budget is spent (4 turns)"
+    assert len([text for text in warned if "80 %" in text]) == 1
