@@ -7,6 +7,7 @@ AgentError
 ├── ListenError      the address for webhooks cannot be listened on
 ├── RunError         a run could not be carried out at all
 ├── InstanceError    a project is up already, or is not up
+├── ControlError     a runtime that is up does not answer, or refuses what it is asked
 ├── SchemaError      a job's schema cannot be read: the file, the class, or the place is named
 ├── OutputError      a job's records cannot be written where they were asked for
 ├── ReviewError      a job's schema does not allow a value that a person gave
@@ -45,6 +46,10 @@ class RunError(AgentError):
 
 class InstanceError(AgentError):
     """A project is up already, or is not up, or does not end."""
+
+
+class ControlError(AgentError):
+    """A runtime that is up does not answer, or refuses what it is asked; the message is its own."""
 
 
 class SchemaError(AgentError):

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..tools import Redactor, SecretError, read_secrets
+from .events import Events
 
 log = logging.getLogger("gesso")
 
@@ -41,6 +42,21 @@ def in_run(run: str, agent: str) -> Iterator[None]:
 def current_run() -> tuple[str, str] | None:
     """The run that this thread carries out, and its agent."""
     return _work.get()
+
+
+class EventsHandler(logging.Handler):
+    """Publishes records as events, for whoever looks on."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__(logging.INFO)
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _, level, run, agent, message, _ = _parts(record)
+            self._events.publish("log", run=run, agent=agent, level=level, text=message)
+        except Exception:
+            self.handleError(record)
 
 
 class TextHandler(logging.Handler):
@@ -89,6 +105,18 @@ def start(level: int, form: Literal["text", "json"] = "text") -> logging.Handler
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     log.setLevel(level)
     return handler
+
+
+@contextmanager
+def published(events: Events, redactor: Redactor) -> Iterator[None]:
+    """What is logged inside is published too, without secrets."""
+    handler = EventsHandler(events)
+    handler.addFilter(redactor)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def redactor_of(names: Iterable[str], file: Path) -> Redactor:

@@ -212,9 +212,8 @@ class Loop:
         told = (agent.name, datetime.now().astimezone().date())
         if near is not None and told not in self._warned:
             self._warned.add(told)
-            log.warning(
-                "%s: %.0f %% of the day's budget is spent (%s)", told[0], NEARLY * 100, near
-            )
+            share = f"{NEARLY:.0%}"
+            log.warning("%s: %s of the day's budget is spent (%s)", told[0], share, near)
         return None
 
     def extract(self, job: Job, extract: Extract) -> dict[str, Any]:

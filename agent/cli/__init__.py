@@ -33,6 +33,7 @@ from .status import status
 from .stop import stop
 from .tell import tell
 from .up import up
+from .watch import watch
 
 app = typer.Typer(
     name="gesso",
@@ -45,6 +46,7 @@ commands = (
     new,
     run,
     up,
+    watch,
     stop,
     status,
     tell,

@@ -39,7 +39,7 @@ def up(
     """
     from ..control.server import controlled
     from ..instance import held
-    from ..log import redactor_of, start
+    from ..log import published, redactor_of, start
     from ..runtime import Runtime, agents_of
     from ..settings import read_settings
     from ..state import SECRETS, state_of
@@ -69,7 +69,8 @@ def up(
         signal.signal(number, interrupt)
     state = state_of(folder.resolve())
     # before the runtime is open: it goes on at once with what the last one left
-    handler.addFilter(redactor_of(secrets, state / SECRETS))
+    redactor = redactor_of(secrets, state / SECRETS)
+    handler.addFilter(redactor)
     with (
         suppress(KeyboardInterrupt),
         held(state),
@@ -81,7 +82,7 @@ def up(
             for agent in agents:
                 runtime.engine(runtime.model_of(agent))
             log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
-            with controlled(runtime, state):
+            with controlled(runtime, state), published(runtime.events, redactor):
                 runtime.watch(threading.Event())
         except KeyboardInterrupt:
             log.info("stopping after the current step; once more to leave at once")

@@ -353,5 +353,5 @@ def test_a_warning_is_logged_when_a_days_budget_is_nearly_spent(
         for _ in range(6):
             runtime.run("clerk", "hello")
     warned = [one.getMessage() for one in caplog.records if "of the day's budget" in one.message]
-    assert warned[0] == "clerk: 80 % of the day's budget is spent (4 turns)"
-    assert len([text for text in warned if "80 %" in text]) == 1
+    assert warned[0] == "clerk: 80% of the day's budget is spent (4 turns)"
+    assert len([text for text in warned if "80%" in text]) == 1

@@ -1,0 +1,1 @@
+"""`gesso watch`: what a runtime's agents do, and how their canvases come into focus."""
