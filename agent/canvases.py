@@ -23,21 +23,21 @@ class Canvases:
 
     def __call__(self, seen: Draft | Commit) -> None:
         if isinstance(seen, Commit):
-            self._publish("commit", canvas=seen.canvas, text=seen.text, tokens=len(seen.tokens))
+            self._publish("commit", seen, known=len(seen.tokens), text=seen.text)
             return
         now = time.monotonic()
-        if now - self._shown < DRAFT_SECONDS:
-            return
-        self._shown = now
-        self._publish(
-            "draft",
+        if now - self._shown >= DRAFT_SECONDS:
+            self._shown = now
+            self._publish("draft", seen, known=seen.known, step=seen.step)
+
+    def _publish(self, kind: Literal["draft", "commit"], seen: Draft | Commit, **data: Any) -> None:
+        self._events.publish(
+            kind,
+            run=self._run,
+            agent=self._agent,
             canvas=seen.canvas,
-            step=seen.step,
             length=self._engine.config.canvas_length,
             pieces=[self._engine.tokenizer.decode([token]) for token in seen.tokens],
-            known=seen.known,
             sure=[round(one, DIGITS) for one in seen.sure],
+            **data,
         )
-
-    def _publish(self, kind: Literal["draft", "commit"], **data: Any) -> None:
-        self._events.publish(kind, run=self._run, agent=self._agent, **data)

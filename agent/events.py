@@ -11,9 +11,11 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 Kind = Literal["run", "turn", "draft", "commit", "usage", "call", "result", "inbox", "log", "gap"]
@@ -34,6 +36,13 @@ class Happening:
     run: str | None = None
     agent: str | None = None
     data: Mapping[str, Any] | None = None
+
+
+def plain(value: Any) -> Any:
+    """What JSON has no word for, as an event's line has it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 class Events:
@@ -71,6 +80,16 @@ class Events:
             first = found[0].id if found else self._next
         gap = [Happening(first - 1, datetime.now(UTC), "gap")] if lost else []
         return [*gap, *found]
+
+    @contextmanager
+    def told(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Have `wake` called after each event that is published inside, on the thread of whoever
+        publishes: it should be quick."""
+        self._add(wake)
+        try:
+            yield
+        finally:
+            self._remove(wake)
 
     def listen(self) -> Listener:
         """A listener of the running asyncio loop."""

@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     """`model` takes the place of every agent's own; `device` and `dtype` are those of
     `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents together;
     `web_host` and `web_port` are where webhooks are listened for (0 is any free port);
-    `control_port` is where this machine's monitor and `/metrics` are served. With an
+    `control_port` is where this machine's monitor and `/metrics` are served. With `recordings`
+    what happens in each run is kept to be played again. With an
     `embedding_url` (an OpenAI-compatible address, such as `http://localhost:11434/v1`), facts are
     also recalled by meaning, with `embedding_model`; `embedding_key` names the secret that it
     wants, if any.
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8765, ge=0, le=65535)
     control_port: int = Field(default=0, ge=0, le=65535)
+    recordings: bool = False
     log_format: Literal["text", "json"] = "text"
     embedding_url: str | None = Field(default=None, min_length=1)
     embedding_model: str = Field(default="embeddinggemma", min_length=1)

@@ -108,11 +108,12 @@ class Draft:
 
 @dataclass(frozen=True)
 class Commit:
-    """A finished canvas, cut at its end-of-turn token."""
+    """A finished canvas, cut at its end-of-turn token; `sure` as in a `Draft`."""
 
     canvas: int
     tokens: Sequence[int]
     text: str
+    sure: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

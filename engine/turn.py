@@ -95,7 +95,8 @@ class Turn:
             written += committed
             posteriors += canvas.posteriors[: len(committed)]
             self._text += canvas.known
-            yield Commit(self._canvases, committed, decode(committed))
+            sure = tuple(canvas.posteriors[: len(committed)])
+            yield Commit(self._canvases, committed, decode(committed), sure)
         usage = Usage(
             prompt_tokens=len(self._plan.prompt),
             cached_tokens=self._cached_tokens,

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -40,6 +40,7 @@ def up(
     from ..control.server import controlled
     from ..instance import held
     from ..log import published, redactor_of, start
+    from ..recording import recorded
     from ..runtime import Runtime, agents_of
     from ..settings import read_settings
     from ..state import SECRETS, state_of
@@ -82,7 +83,11 @@ def up(
             for agent in agents:
                 runtime.engine(runtime.model_of(agent))
             log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
-            with controlled(runtime, state), published(runtime.events, redactor):
+            with (
+                controlled(runtime, state),
+                published(runtime.events, redactor),
+                recorded(runtime.events, state) if settings.recordings else nullcontext(),
+            ):
                 runtime.watch(threading.Event())
         except KeyboardInterrupt:
             log.info("stopping after the current step; once more to leave at once")

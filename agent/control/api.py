@@ -40,7 +40,7 @@ from ...tools.people import PERSON
 from ..cost.report import By, Question, basis_of, report_of
 from ..cost.throughput import Throughput, throughput_of
 from ..errors import AgentError
-from ..events import Events, Happening
+from ..events import Events, Happening, plain
 from ..http import Guard
 from ..jobs.job import job_of
 from ..jobs.summary import Summary, summary_of
@@ -273,7 +273,8 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         from ..cost.words import report_json
 
         basis, now = basis_of(runtime.settings), datetime.now(UTC)
-        return report_json(report_of(store, Question(by), basis, now=now))
+        found = report_json(report_of(store, Question(by), basis, now=now))
+        return json.loads(json.dumps(found, default=plain))
 
     @api.get("/v1/settings")
     def settings() -> list[Setting]:
@@ -316,9 +317,5 @@ async def _stream(events: Events, last: int | None) -> AsyncIterator[str]:
 
 def sse(one: Happening) -> str:
     """An event as it goes over the wire."""
-    data = json.dumps(asdict(one), ensure_ascii=False, default=_plain)
+    data = json.dumps(asdict(one), ensure_ascii=False, default=plain)
     return f"id: {one.id}\nevent: {one.kind}\ndata: {data}\n\n"
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

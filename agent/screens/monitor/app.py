@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Input, Label, TabbedContent, TabPane
 
 from ...control.client import Control
+from ...control.replay import Replay
 from ...errors import AgentError
 from ...log import one_line
 from .cost import CostPane
@@ -57,9 +58,10 @@ class Monitor(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, control: Control, folder: str) -> None:
+    def __init__(self, control: Control | Replay, folder: str, *, first: str = "home") -> None:
         super().__init__()
         self.control = control
+        self._first = first
         self.live = Live()
         self.home: Mapping[str, Any] | None = None
         self._folder = folder
@@ -80,6 +82,7 @@ class Monitor(App[None]):
         self.set_interval(DRAW_SECONDS, self._draw)
         self.set_interval(ASK_SECONDS, self._ask_home)
         self.set_interval(SAMPLE_SECONDS, self._sample)
+        self.action_pane(self._first)
         self._listen()
         self._ask_home()
         self._draw()

@@ -37,11 +37,18 @@ class CostPane(Pane):
         days = [row["name"] for row in rows]
         plot.date_form("Y-m-d")
         here = [row["local"]["total"] for row in rows]
-        if days and None not in here:
-            plot.plot(days, list(accumulate(here)), label="here")
-        for number, bill in enumerate(report["total"]["bills"]):
-            costs = accumulate(row["bills"][number]["cost"] for row in rows)
-            plot.plot(days, list(costs), label=bill["name"])
+        bills = report["total"]["bills"]
+        costs = {
+            bill["name"]: [row["bills"][number]["cost"] for row in rows]
+            for number, bill in enumerate(bills)
+        }
+        if None not in here:
+            costs = {"here": here, **costs}
+        if len(days) == 1:
+            plot.bar(list(costs), [cost[0] for cost in costs.values()], orientation="horizontal")
+        elif days:
+            for name, cost in costs.items():
+                plot.plot(days, list(accumulate(cost)), label=name)
         plot.title(f"Cost so far, {report['terms']['currency']}")
         widget.refresh()
         tokens = report["total"]["work"]["prompt_tokens"] + report["total"]["work"]["output_tokens"]

@@ -50,9 +50,11 @@ class Live:
             return
         view = self.runs.setdefault(run, RunView(run, event.get("agent") or ""))
         self.newest = run
-        if kind == "draft":
-            view.draft = data
-            return
+        if kind in ("draft", "commit"):
+            step = (view.draft or {}).get("step", 0)
+            view.draft = {"step": step, **data}
+            if kind == "draft":
+                return
         line = line_of(kind, data)
         if kind == "run":
             view.state = data["state"]

@@ -46,7 +46,7 @@ def replace_rows(table: DataTable[str], rows: dict[str, list[str]]) -> None:
         for key, cells in rows.items():
             for column, cell in zip(columns, cells, strict=True):
                 if table.get_cell(key, column) != cell:
-                    table.update_cell(key, column, cell)
+                    table.update_cell(key, column, cell, update_width=True)
         return
     chosen = known[table.cursor_row] if 0 <= table.cursor_row < len(known) else None
     table.clear()

@@ -69,7 +69,8 @@ class RunPane(Pane):
             log.clear()
             count = 0
         for line in lines[count:]:
-            log.write(one_line(line))
+            for part in line.split("\n"):
+                log.write(one_line(part))
         self._shown = run, len(lines)
         draft = view.draft if view is not None else None
         self.query_one(CanvasView).draft = draft
