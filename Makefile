@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger train eval ablation soak clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-monitor pictures train eval ablation soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,12 @@ bench-projection: $(VENV)/.installed-dev  ## what a constraint of twenty tools c
 
 bench-batches: $(VENV)/.installed-dev  ## documents a second: one at a time, in batches, and with transformers
 	$(BIN)/python -m gesso.engine.benchmarks.batches
+
+bench-monitor: $(VENV)/.installed-dev  ## keys, processor and memory of the monitor over a busy runtime
+	$(BIN)/python -m gesso.agent.benchmarks.monitor
+
+pictures: $(VENV)/.installed-dev  ## the monitor's panes as the README shows them
+	$(BIN)/python -m gesso.agent.screens.pictures agent/screens/shots
 
 bench-ledger: $(VENV)/.installed  ## a month's cost over ten million generations, and what one more takes
 	$(BIN)/python -m gesso.agent.benchmarks.ledger

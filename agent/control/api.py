@@ -311,8 +311,8 @@ async def _stream(events: Events, last: int | None) -> AsyncIterator[str]:
             for one in events.after(last):
                 last = one.id
                 yield sse(one)
-            await listener.wait(PING_SECONDS)
             yield ": here\n\n"
+            await listener.wait(PING_SECONDS)
 
 
 def sse(one: Happening) -> str:

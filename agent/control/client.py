@@ -76,8 +76,11 @@ class Control:
                 url = f"{address.url}/v1/events"
                 async with self._client.stream("GET", url, headers=headers) as answer:
                     answer.raise_for_status()
-                    lost("")
+                    heard = False
                     async for line in answer.aiter_lines():
+                        if not heard:  # only now is nothing missed any more
+                            heard = True
+                            lost("")
                         if line.startswith("data: "):
                             event = json.loads(line.removeprefix("data: "))
                             last = event["id"]

@@ -28,6 +28,9 @@ class Replay:
             return {"folder": told, "agents": [], "runs": {}, "inbox": 0, "throughput": rate}
         if path in ("/v1/runs", "/v1/inbox", "/v1/facts", "/v1/blocks", "/v1/jobs"):
             return []
+        if path.startswith("/v1/runs/"):
+            run = {"id": path.rpartition("/")[2], "state": "recorded", "reason": None}
+            return {"run": run, "turns": []}
         raise ControlError("a recording does not know that")
 
     async def post(self, path: str, **body: Any) -> Any:

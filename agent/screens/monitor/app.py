@@ -60,6 +60,7 @@ class Monitor(App[None]):
 
     def __init__(self, control: Control | Replay, folder: str, *, first: str = "home") -> None:
         super().__init__()
+        self.animation_level = "none"  # it must answer at once, over ssh too
         self.control = control
         self._first = first
         self.live = Live()
@@ -70,7 +71,7 @@ class Monitor(App[None]):
 
     def compose(self) -> ComposeResult:
         yield Label(id="head", markup=False)
-        with TabbedContent(id="panes"):
+        with TabbedContent(id="panes", initial=self._first):
             for number, (name, pane) in enumerate(PANES.items(), 1):
                 with TabPane(f"{number} {name.capitalize()}", id=name):
                     yield pane()
@@ -82,7 +83,6 @@ class Monitor(App[None]):
         self.set_interval(DRAW_SECONDS, self._draw)
         self.set_interval(ASK_SECONDS, self._ask_home)
         self.set_interval(SAMPLE_SECONDS, self._sample)
-        self.action_pane(self._first)
         self._listen()
         self._ask_home()
         self._draw()
@@ -111,7 +111,11 @@ class Monitor(App[None]):
         pane = self.pane()
         if pane.stale:
             pane.stale = False
-            await pane.refreshed()
+            try:
+                await pane.refreshed()
+            except AgentError as error:
+                self.notify(one_line(str(error)), severity="warning", markup=False)
+            self._dirty = True
 
     def _sample(self) -> None:
         self.live.sample()

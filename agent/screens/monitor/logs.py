@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widgets import RichLog
 
 from ...log import STYLES, one_line
-from .live import time_of
+from .live import LINES, time_of
 from .pane import Pane
 
 
@@ -20,7 +20,7 @@ class LogsPane(Pane):
         self._last = 0
 
     def compose(self) -> ComposeResult:
-        yield RichLog(id="log", wrap=True, markup=False, min_width=20)
+        yield RichLog(id="log", wrap=True, markup=False, min_width=20, max_lines=LINES)
 
     def filter(self, text: str) -> None:
         self._filter, self._last = text.casefold(), 0

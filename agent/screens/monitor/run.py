@@ -11,6 +11,7 @@ from textual.widgets import Label, RichLog
 
 from ...log import one_line
 from .canvas import CanvasView, told
+from .live import LINES
 from .pane import Pane
 
 
@@ -33,7 +34,7 @@ class RunPane(Pane):
     def compose(self) -> ComposeResult:
         yield Label(id="run-head", markup=False)
         with Horizontal():
-            yield RichLog(id="lines", wrap=True, markup=False, min_width=20)
+            yield RichLog(id="lines", wrap=True, markup=False, min_width=20, max_lines=LINES)
             with Vertical(id="canvas-side"):
                 yield Label(id="canvas-head", markup=False)
                 with VerticalScroll():
