@@ -35,6 +35,7 @@ from ..tools import (
 from ..tools.people import PERSON
 from . import frontmatter
 from .agent import Agent, Extract
+from .allocator import give_back
 from .calls import Calls
 from .durable import Journal
 from .errors import AgentError, OutputError, ProjectError, RunError, SchemaError
@@ -60,7 +61,7 @@ POST_SECONDS = 0.25
 """How often the store is looked at for what should begin or go on."""
 TIDY_SECONDS = 300
 """How often, and how long after its end, what the journal knows of a run's steps is forgotten; the
-store keeps the run."""
+store keeps the run. Freed memory is handed back as often."""
 
 
 class Runtime:
@@ -343,6 +344,7 @@ class Runtime:
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 self._attempt("the runs that are under way", self._look_after)
+                give_back()
             self._attempt("what waits", self.deliver)
 
     def _look_after(self) -> None:
