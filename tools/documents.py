@@ -162,10 +162,6 @@ class DocumentReader:
             DocumentError: it cannot be read; the reason, without the path.
         """
         source = str(path)
-        if source == STANDARD_INPUT:
-            content = sys.stdin.buffer.read(self.limits.size + 1)
-            self._fits(len(content))
-            return self._text(source, content, "text/plain")
         try:
             descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:

@@ -24,6 +24,7 @@ def review(job: Id, project: Project = Path(), as_json: Json = False) -> None:
     from ..jobs.output import STANDARD_OUTPUT
     from ..jobs.review import Review
     from ..screens.review import ReviewScreen
+    from ..state import STATE
     from .output import print_json
     from .project import opened_store
 
@@ -35,7 +36,12 @@ def review(job: Id, project: Project = Path(), as_json: Json = False) -> None:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise typer.BadParameter("a review is a screen in a terminal; --json prints the values")
         with DocumentReader() as reader:
-            seen = ReviewScreen(Review(store, found, reader), found.id).run() or 0
+            seen = (
+                ReviewScreen(
+                    Review(store, found, reader, project.resolve() / STATE), found.id
+                ).run()
+                or 0
+            )
         typer.echo(f"{seen} values seen to", err=True)
         if seen and found.plan.output not in (None, STANDARD_OUTPUT):
             typer.echo(f"Records: {write_output(store, found)}", err=True)

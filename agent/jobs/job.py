@@ -10,6 +10,7 @@ in memory at any time.
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from ...memory import DocumentState, Job, JobDocument, JobPlan, Run, RunState, S
 from ...tools import STANDARD_INPUT, DocumentError, DocumentReader
 from ..errors import ProjectError, RunError
 from .chunk import Chunk, Extractor, Opened
+from .lock import FOLDER as LOCKS
 from .lock import carrying_out, is_carried_out
 
 AGENT = "extract"
@@ -63,9 +65,21 @@ def job_of(store: Store, name: str) -> Job:
     return alike[0]
 
 
-def path_of(job: Job, source: str) -> str:
-    """Where a document of a job lies, from whichever folder one looks."""
-    return source if source == STANDARD_INPUT else os.path.join(job.plan.folder, source)
+def path_of(job: Job, source: str, state: Path) -> str:
+    """Where a document of a job lies, from whichever folder one looks. Standard input can be read
+    only once, so it is kept beside the job's lock."""
+    if source == STANDARD_INPUT:
+        return str(state / LOCKS / f"{job.id}.stdin")
+    return os.path.join(job.plan.folder, source)
+
+
+def keep_standard_input(job: Job, state: Path, most: int) -> None:
+    """Keep standard input, unless it is kept already, up to one byte more than `most`."""
+    file = Path(path_of(job, STANDARD_INPUT, state))
+    if not file.exists():
+        partial = file.with_suffix(".partial")
+        partial.write_bytes(sys.stdin.buffer.read(most + 1))
+        partial.replace(file)
 
 
 def state_of(job: Job, state: Path) -> tuple[RunState, str | None]:
@@ -170,7 +184,9 @@ class JobRunner:
         for row in rows:
             if row.state == "waiting":
                 try:
-                    opened.append(Opened(row, reader.read(path_of(job, row.source))))
+                    if row.source == STANDARD_INPUT:
+                        keep_standard_input(job, self.state, reader.limits.size)
+                    opened.append(Opened(row, reader.read(path_of(job, row.source, self.state))))
                 except DocumentError as error:
                     opened.append(Opened(row, None, str(error)))
         return _Page(rows, opened)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ...engine import json_schema
 from ...memory import Job, Reading, Store
-from ...tools import STANDARD_INPUT, Document, DocumentError, DocumentReader
+from ...tools import Document, DocumentError, DocumentReader
 from ..errors import ReviewError
 from .align import align
 from .chunk import digest_of
@@ -24,11 +25,13 @@ from .schema import read_schema
 
 
 class Review:
-    """The readings of one job, beside their documents. `reader` stays the caller's."""
+    """The readings of one job, beside their documents. `reader` stays the caller's; `state` is the
+    folder of the project's state."""
 
-    def __init__(self, store: Store, job: Job, reader: DocumentReader) -> None:
+    def __init__(self, store: Store, job: Job, reader: DocumentReader, state: Path) -> None:
         self._store = store
         self._job = job
+        self._state = state
         self._reader = reader
         self._constraint = json_schema(read_schema(job.plan.schema).told)
         self._opened: tuple[int, Document] | None = None
@@ -41,13 +44,11 @@ class Review:
         """The document of a reading, as the model read it.
 
         Raises:
-            DocumentError: it was standard input, cannot be read any more, or says other things now.
+            DocumentError: it cannot be read any more, or says other things now.
         """
         if self._opened is not None and self._opened[0] == reading.number:
             return self._opened[1]
-        if reading.source == STANDARD_INPUT:
-            raise DocumentError("came by standard input, and was not kept")
-        document = self._reader.read(path_of(self._job, reading.source))
+        document = self._reader.read(path_of(self._job, reading.source, self._state))
         if digest_of(document) != self._store.jobs.document(self._job.id, reading.number).digest:
             raise DocumentError("has changed since it was read")
         self._opened = reading.number, document

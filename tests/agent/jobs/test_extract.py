@@ -312,3 +312,18 @@ def until_some_are_done(path: Path) -> None:
                     return
         time.sleep(0.02)
     raise AssertionError("no document was done within a minute")
+
+
+def test_standard_input_is_kept_for_whoever_resumes(documents: Path, gesso: Run) -> None:
+    text = (documents / "0.txt").read_text()
+    done = gesso("extract", FIELDS, "-", "-o", "out.jsonl", "--progress", "none", input=text)
+    assert done.returncode == 0, done.stderr
+    (row,) = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert row["source"] == "-"
+    assert row["value"]["total"] == "2.50"
+    (job,) = json.loads(gesso("jobs", "list", "--json").stdout)
+    kept = documents.parent / ".gesso" / "jobs" / f"{job['id']}.stdin"
+    assert kept.read_text() == text
+    again = gesso("jobs", "resume", job["id"], "--progress", "none", input="")
+    assert again.returncode == 0
+    assert json.loads(Path("out.jsonl").read_text()) == row

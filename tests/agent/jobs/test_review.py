@@ -48,9 +48,9 @@ def job(documents: Path, engine: Engine, store: Store) -> Job:
 
 
 @pytest.fixture
-def review(store: Store, job: Job) -> Iterator[Review]:
+def review(documents: Path, store: Store, job: Job) -> Iterator[Review]:
     with DocumentReader() as reader:
-        yield Review(store, job, reader)
+        yield Review(store, job, reader, state_of(documents.parent))
 
 
 def test_the_least_sure_values_come_first(review: Review) -> None:
@@ -205,7 +205,7 @@ def test_a_document_cannot_draw_on_the_screen(documents: Path, engine: Engine) -
             assert "SHOP �[2J�LTD" in shown
             assert "\x1b" not in shown
 
-        seen(Review(store, job, reader), look)
+        seen(Review(store, job, reader, state_of(documents.parent)), look)
 
 
 def test_the_values_are_json_for_a_script(
