@@ -25,11 +25,10 @@ Model = Annotated[str, typer.Option(metavar="M", help="The model that reads the 
 def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) -> None:
     """Read six receipts into a table of records, and show what it cost."""
     from ..cost.report import Question, basis_of, report_of
-    from ..cost.words import report_json
+    from ..cost.words import costs_told, report_json
     from ..log import start
     from ..runtime import Runtime
     from .output import print_json, print_table
-    from .report import print_report
 
     start(logging.WARNING)
     project = folder or Path(tempfile.mkdtemp(prefix="gesso-demo-"))
@@ -77,7 +76,14 @@ def demo(folder: Folder = None, model: Model = "sketch", as_json: Json = False) 
                 for record in result["records"]
             ],
         )
-        print_report(cost)
+        work, terms = cost.total.work, cost.terms
+        print(
+            f"{work.generations} turns: {work.prompt_tokens:,} tokens read, {work.output_tokens:,}"
+            f" written, {work.output_tokens_per_second or 0:,.0f} a second"
+        )
+        bills = {bill.name: bill.dollars for bill in cost.total.bills}
+        told = costs_told(cost.total.local.electricity, bills, terms)
+        print(f"Cost: {told} ({cost.prices}). More of it: gesso cost {project}")
         print(f"Model: {model} on {device}. A bigger one: gesso demo --model {BIGGER}")
         print(f"The project: {project}. To keep it running: gesso up {project}")
     if not all(result["records"] for result in results):
