@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..memory import QUARTER, Spend
+from .days import last_midnight
 from .errors import CostError
 
 
@@ -54,7 +55,7 @@ def spent(
 ) -> str | None:
     """The limit that what was spent has reached, in words; `None` while there is room."""
     turns = sum(spend.generations for spend in spends)
-    tokens = sum(spend.prompt_tokens + spend.output_tokens for spend in spends)
+    tokens = sum(spend.tokens for spend in spends)
     seconds = more_seconds + sum(spend.seconds for spend in spends)
     if limits.turns is not None and turns >= limits.turns:
         return f"{limits.turns} turns"
@@ -82,14 +83,8 @@ def nearly(limits: Limits, share: float) -> Limits:
     )
 
 
-def midnight(now: datetime) -> datetime:
-    """The last midnight of the machine's zone."""
-    local = now.astimezone()
-    return local.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def today(now: datetime) -> list[datetime]:
     """The quarters of an hour since the last midnight: no cloud model's price changes in one."""
-    first = midnight(now)
+    first = last_midnight(now)
     count = int((now - first).total_seconds() // QUARTER) + 2
     return [first + timedelta(seconds=QUARTER * number) for number in range(count)]

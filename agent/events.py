@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 Kind = Literal["run", "turn", "draft", "commit", "usage", "call", "result", "inbox", "log", "gap"]
@@ -36,13 +35,6 @@ class Happening:
     run: str | None = None
     agent: str | None = None
     data: Mapping[str, Any] | None = None
-
-
-def plain(value: Any) -> Any:
-    """What JSON has no word for, as an event's line has it."""
-    if isinstance(value, Decimal):
-        return float(value)
-    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 class Events:
@@ -85,40 +77,31 @@ class Events:
     def told(self, wake: Callable[[], object]) -> Iterator[None]:
         """Have `wake` called after each event that is published inside, on the thread of whoever
         publishes: it should be quick."""
-        self._add(wake)
+        with self._lock:
+            self._listeners.add(wake)
         try:
             yield
         finally:
-            self._remove(wake)
+            with self._lock:
+                self._listeners.discard(wake)
 
-    def listen(self) -> Listener:
-        """A listener of the running asyncio loop."""
-        return Listener(self, asyncio.get_running_loop())
-
-    def _add(self, wake: Callable[[], object]) -> None:
-        with self._lock:
-            self._listeners.add(wake)
-
-    def _remove(self, wake: Callable[[], object]) -> None:
-        with self._lock:
-            self._listeners.discard(wake)
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Listen on the running asyncio loop."""
+        listener = Listener()
+        with self.told(listener.wake):
+            yield listener
 
 
 class Listener:
-    """Waits for events on an asyncio loop. A context manager."""
+    """Waits for events on the asyncio loop that it was made on."""
 
-    def __init__(self, events: Events, loop: asyncio.AbstractEventLoop) -> None:
-        self._events, self._loop = events, loop
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
 
-    def __enter__(self) -> Listener:
-        self._events._add(self._wake)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._events._remove(self._wake)
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """From any thread."""
         self._loop.call_soon_threadsafe(self._news.set)
 
     async def wait(self, seconds: float) -> None:

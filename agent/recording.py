@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ProjectError
-from .events import Events, plain
+from .events import Events
+from .plain import plain
 
 FOLDER = "recordings"
 

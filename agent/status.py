@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..memory import Run, Store
 from .agent import Agent
-from .budget import midnight
 from .cost.report import work_of
+from .days import last_midnight
 from .errors import AgentFileError
 from .instance import Instance, running
 from .runtime import agent_files
@@ -63,7 +63,7 @@ def status_of(folder: Path) -> Status:
         return Status(str(folder), instance, agents, {}, 0, Tokens(0, 0, 0, 0.0))
     with Store(path) as store:
         now = datetime.now(UTC)
-        work = work_of(store.ledger.spends([midnight(now), now + timedelta(days=1)], apart=()))
+        work = work_of(store.ledger.spends([last_midnight(now), now + timedelta(days=1)], apart=()))
         return Status(
             folder=str(folder),
             instance=instance,

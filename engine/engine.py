@@ -213,16 +213,20 @@ class Engine:
     def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
         plan = Plan.of(self, request, constrained=constrained)
         with self._turn, torch.inference_mode():
+            ended: list[Result | EngineError] = []
             self._meter.start()
             try:
                 for _, found in written(self.model, self._turns([plan])):
                     if isinstance(found, Result | EngineError):
-                        (found,) = metered(self._meter.stop(), [found])
-                    if isinstance(found, EngineError):
-                        raise found
-                    yield found
+                        ended.append(found)
+                    else:
+                        yield found
             finally:
-                self._meter.stop()  # of a turn that nobody reads to its end
+                energy = self._meter.stop()
+            for found in metered(energy, ended):
+                if isinstance(found, EngineError):
+                    raise found
+                yield found
 
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""

@@ -45,6 +45,8 @@ from .rows import (
     StoredMessage,
     Verdict,
     Wanted,
+    Work,
+    quarter_of,
 )
 from .schedules import Schedules
 from .store import Store
@@ -95,6 +97,8 @@ __all__ = [
     "TransferError",
     "Verdict",
     "Wanted",
+    "Work",
+    "quarter_of",
     "served_embedding",
     "spends_of",
     "use_wal",

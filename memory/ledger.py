@@ -30,14 +30,14 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
-from .rows import PROMPT_EDGES, QUARTER, LedgerEntry, Spend, time_of
+from .rows import PROMPT_EDGES, QUARTER, LedgerEntry, Spend, Work, quarter_of, time_of
 from .tables import jobs, ledger, spends
 
 PAGE = 5000
 """Entries that are read at a time."""
 
 DIMENSIONS = ("agent", "job", "model", "device")
-SUMS = [field.name for field in fields(Spend)][6:]
+SUMS = [field.name for field in fields(Work)]
 
 
 class Ledger:
@@ -142,7 +142,7 @@ def spends_of(entries: Iterable[LedgerEntry]) -> list[Spend]:
     """The same of entries that are at hand, each for itself."""
     return [
         Spend(
-            start=time_of(entry.at.timestamp() // QUARTER * QUARTER),
+            start=quarter_of(entry.at),
             agent=entry.agent,
             job="",
             model=entry.model,

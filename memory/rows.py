@@ -102,17 +102,48 @@ PROMPT_EDGES = (32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 51
 that the installed `genai-prices` knows (a test compares them), and that sums are kept by."""
 
 
-@dataclass(frozen=True)
-class Spend:
-    """What some generations took together: those that began in one quarter of an hour, of one
-    agent, job, model and device, and with prompts of one size.
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What some generations took together; `seconds` are those of prefill and denoising.
+
+    `measured_joules` and `estimated_joules` are those that were known when the tokens were
+    generated; the generations whose energy is unknown are counted apart, with their seconds.
+    """
+
+    generations: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    canvases: int = 0
+    denoising_steps: int = 0
+    seconds: float = 0.0
+    measured_joules: float = 0.0
+    estimated_joules: float = 0.0
+    unknown_generations: int = 0
+    unknown_seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+    @property
+    def output_tokens_per_second(self) -> float | None:
+        return self.output_tokens / self.seconds if self.seconds else None
+
+    @property
+    def steps_per_canvas(self) -> float | None:
+        return self.denoising_steps / self.canvases if self.canvases else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spend(Work):
+    """The work of one quarter of an hour: of the generations that began in it, of one agent, job,
+    model and device, and with prompts of one size.
 
     The grain keeps every figure exact that is computed from sums: days of any time zone begin at a
     quarter of an hour, prices change at no other instant, and a price that depends on the size of a
     prompt is the same for all of a bucket. `prompt_bucket` is the greatest edge that the prompts
-    are larger than, or 0. `job` is empty where they were no job's. `measured_joules` and
-    `estimated_joules` are those that were known when the tokens were generated; the generations
-    whose energy is unknown are counted apart, with their seconds.
+    are larger than, or 0. `job` is empty where they were no job's.
     """
 
     start: datetime
@@ -121,17 +152,6 @@ class Spend:
     model: str
     device: str
     prompt_bucket: int
-    generations: int
-    prompt_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    canvases: int
-    denoising_steps: int
-    seconds: float
-    measured_joules: float
-    estimated_joules: float
-    unknown_generations: int
-    unknown_seconds: float
 
 
 @dataclass(frozen=True)
@@ -367,6 +387,11 @@ def fact_of(row: Row[Any]) -> Fact:
         uses=row.uses,
         used=None if row.used is None else time_of(row.used),
     )
+
+
+def quarter_of(at: datetime) -> datetime:
+    """The beginning of the quarter of an hour that a time is in."""
+    return time_of(at.timestamp() // QUARTER * QUARTER)
 
 
 def time_of(seconds: float) -> datetime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ..log import one_line
+from ..plain import plain
 
 
 def print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=plain)
     sys.stdout.write("\n")
 
 
@@ -54,9 +54,3 @@ def print_lines(text: str, indent: str = "") -> None:
     print(f"{indent}{one_line(first)}")
     for line in more:
         print(f"{indent or '  '}{one_line(line)}")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else str(value)

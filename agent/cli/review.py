@@ -36,12 +36,8 @@ def review(job: Id, project: Project = Path(), as_json: Json = False) -> None:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise typer.BadParameter("a review is a screen in a terminal; --json prints the values")
         with DocumentReader() as reader:
-            seen = (
-                ReviewScreen(
-                    Review(store, found, reader, project.resolve() / STATE), found.id
-                ).run()
-                or 0
-            )
+            under_review = Review(store, found, reader, project.resolve() / STATE)
+            seen = ReviewScreen(under_review, found.id).run() or 0
         typer.echo(f"{seen} values seen to", err=True)
         if seen and found.plan.output not in (None, STANDARD_OUTPUT):
             typer.echo(f"Records: {write_output(store, found)}", err=True)

@@ -40,10 +40,11 @@ from ...tools.people import PERSON
 from ..cost.report import By, Question, basis_of, report_of
 from ..cost.throughput import Throughput, throughput_of
 from ..errors import AgentError
-from ..events import Events, Happening, plain
+from ..events import Events, Happening
 from ..http import Guard
 from ..jobs.job import job_of
 from ..jobs.summary import Summary, summary_of
+from ..plain import plain
 from ..runtime import Runtime
 from ..state import STATE
 from ..trace import Trace, trace

@@ -72,10 +72,9 @@ class Terms:
     @property
     def idle_an_hour(self) -> float | None:
         """Of the electricity that a machine draws which waits; 0 where that is not counted."""
-        return self.power_an_hour(self.idle_watts) if self.idle_counted else 0.0
-
-    def power_an_hour(self, watts: float | None) -> float | None:
-        return None if watts is None else watts / 1000 * self.electricity
+        if not self.idle_counted:
+            return 0.0
+        return None if self.idle_watts is None else self.idle_watts / 1000 * self.electricity
 
 
 @cache

@@ -12,7 +12,7 @@ from ..errors import OutputError
 from .breakeven import HORIZONS
 from .chart import svg_of
 from .report import Report
-from .words import in_currency, money, needed, per_million, verdicts
+from .words import in_currency, money, needed, verdicts
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -34,7 +34,5 @@ def page_of(report: Report, month: Report | None = None) -> str:
         chart=Markup(chart),
         verdicts=verdicts,
         needed=needed,
-        per_million=per_million,
         horizons=HORIZONS,
-        in_currency=in_currency,
     )

@@ -8,11 +8,12 @@ electricity of the generations, and that of the hours in which it waits. What ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Literal, cast
 
-from ...memory import QUARTER, Spend, Store
+from ...memory import QUARTER, Spend, Store, Work, quarter_of
+from ..days import midnight
 from ..errors import CostError
 from ..settings import Settings
 from .breakeven import DAYS_A_MONTH, BreakEven, Rates, break_even
@@ -48,35 +49,6 @@ def basis_of(settings: Settings, peers: Sequence[str] = ()) -> Basis:
     """A project's own, or with other peers. Raises `CostError` for what is unknown of it."""
     read = [read_peer(text) for text in peers or settings.cloud]
     return Basis(terms_of(settings), read, price_list())
-
-
-@dataclass(frozen=True)
-class Work:
-    """What was generated; `seconds` are those of prefill and denoising."""
-
-    generations: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    canvases: int = 0
-    denoising_steps: int = 0
-    seconds: float = 0.0
-    measured_joules: float = 0.0
-    estimated_joules: float = 0.0
-    unknown_generations: int = 0
-    unknown_seconds: float = 0.0
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.output_tokens
-
-    @property
-    def output_tokens_per_second(self) -> float | None:
-        return self.output_tokens / self.seconds if self.seconds else None
-
-    @property
-    def steps_per_canvas(self) -> float | None:
-        return self.denoising_steps / self.canvases if self.canvases else None
 
 
 def work_of(spends: Iterable[Spend]) -> Work:
@@ -263,14 +235,8 @@ def _busy(at: datetime, tokens: float) -> Spend:
         device="",
         prompt_bucket=0,
         generations=1,
-        prompt_tokens=0,
-        cached_tokens=0,
         output_tokens=round(tokens),
-        canvases=0,
-        denoising_steps=0,
         seconds=seconds,
-        measured_joules=0.0,
-        estimated_joules=0.0,
         unknown_generations=1,
         unknown_seconds=seconds,
     )
@@ -278,11 +244,12 @@ def _busy(at: datetime, tokens: float) -> Spend:
 
 def _times(spend: Spend, factor: float, at: datetime) -> Spend:
     """So many times as much, in one quarter of an hour."""
-    changed: dict[str, Any] = {}
-    for name in (field.name for field in fields(Work)):
-        value = getattr(spend, name) * factor
-        changed[name] = value if isinstance(getattr(spend, name), float) else round(value)
-    return Spend(**cast(Any, asdict(spend) | changed | {"start": at}))
+    work = {field.name: getattr(spend, field.name) for field in fields(Work)}
+    scaled = {
+        name: value * factor if isinstance(value, float) else round(value * factor)
+        for name, value in work.items()
+    }
+    return replace(spend, start=at, **scaled)
 
 
 def _rates(row: Row, bill: Bill, months: float, terms: Terms) -> Rates:
@@ -355,14 +322,3 @@ def _days(since: datetime, until: datetime, zone: tzinfo | None) -> set[datetime
     count = (until.astimezone(zone).date() - first).days
     found = (midnight(first + timedelta(days=n), zone) for n in range(1, count + 1))
     return {at for at in found if since < at < until}
-
-
-def midnight(day: date, zone: tzinfo | None) -> datetime:
-    """When a day begins on a zone's clocks, or on the machine's own."""
-    local = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return (local if zone is not None else local.astimezone()).astimezone(UTC)
-
-
-def quarter_of(at: datetime) -> datetime:
-    """The beginning of the quarter of an hour that a time is in."""
-    return datetime.fromtimestamp(at.timestamp() // QUARTER * QUARTER, UTC)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from ...memory import Store
-from ..budget import midnight
-from .report import Work, quarter_of, work_of
+from ...memory import Store, Work, quarter_of
+from ..days import last_midnight
+from .report import work_of
 
 NOW = timedelta(seconds=60)
 SUSTAINED = timedelta(days=1)
@@ -26,10 +26,10 @@ class Throughput:
 
 def throughput_of(store: Store, now: datetime) -> Throughput:
     def work(since: datetime) -> Work:
-        return work_of(store.ledger.spends([since, since + SPAN], apart=(), edges=()))
+        return work_of(store.ledger.spends([since, since + SPAN], apart=()))
 
     minute = work(now - NOW).output_tokens / NOW.total_seconds()
-    today = work(midnight(now).astimezone(UTC)).output_tokens_per_second
+    today = work(last_midnight(now)).output_tokens_per_second
     began = store.ledger.began()
     sustained = None
     if began is not None:

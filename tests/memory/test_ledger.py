@@ -84,13 +84,13 @@ def by_hand(
         names = {**asdict(spend), "job": "job1" if entry.run == "job1" else ""}
         known = [names[name] if name in apart else "" for name in ("agent", "job", "model")]
         key = (start, *known, spend.prompt_bucket)
-        sums[key] = [a + b for a, b in zip(sums[key], astuple(spend)[6:], strict=True)]
+        sums[key] = [a + b for a, b in zip(sums[key], astuple(spend)[:11], strict=True)]
     return sorted((*key, *row) for key, row in sums.items())
 
 
 def plain(spends: Sequence[Spend]) -> list[tuple[Any, ...]]:
     return sorted(
-        (s.start, s.agent, s.job, s.model, s.prompt_bucket, *astuple(s)[6:]) for s in spends
+        (s.start, s.agent, s.job, s.model, s.prompt_bucket, *astuple(s)[:11]) for s in spends
     )
 
 

@@ -229,6 +229,8 @@ def test_the_room_exports_these_names() -> None:
         "TransferError",
         "Verdict",
         "Wanted",
+        "Work",
+        "quarter_of",
         "served_embedding",
         "spends_of",
         "use_wal",

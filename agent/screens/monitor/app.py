@@ -94,7 +94,7 @@ class Monitor(App[None]):
         async for event in self.control.events(self._set_lost):
             self.live.take(event)
             self._dirty = True
-            if event["kind"] in ("run", "inbox") or event["kind"] == "gap":
+            if event["kind"] in ("run", "inbox", "gap"):
                 self.pane().stale = True
 
     def _set_lost(self, why: str) -> None:
