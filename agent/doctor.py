@@ -17,13 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from ..engine import CheckpointError
+from ..engine import CheckpointError, EngineError
 from ..engine.checkpoint import locate
 from ..memory import Store, StoreError
 from ..tools import SandboxError, SecretError, Workspace, read_secrets
 from ..tools.sandbox import run as run_in_sandbox
 from .agent import Agent
 from .errors import AgentFileError, ProjectError, SettingsError
+from .models import ADDRESS, engine_of
 from .settings import Settings, read_settings, unknown_variables
 from .state import SECRETS, STATE
 
@@ -67,7 +68,10 @@ def examine(folder: Path) -> Iterator[Check]:
     yield _disk(folder)
     yield _sandbox(agents)
     for model in models:
-        yield _model(model)
+        if ADDRESS.match(model):
+            yield _served(model, settings, folder / STATE)
+        else:
+            yield _model(model)
     yield from _databases(folder / STATE)
     yield from _secrets(folder / STATE / SECRETS, agents)
     names = {name for agent in agents for name in agent.secrets}
@@ -109,7 +113,7 @@ def _gpu(settings: Settings, models: Sequence[str]) -> Check:
     if settings.device.startswith("cuda"):
         advice = "install a torch that finds it, or set device to auto"
         return Check("problem", "GPU", f"none is found, and device is {settings.device}", advice)
-    if any(model != "sketch" for model in models):
+    if any(model != "sketch" and not ADDRESS.match(model) for model in models):
         advice = "a model beyond sketch is slow on a processor"
         return Check("warning", "GPU", "none is found: models run on the processor", advice)
     return Check("ok", "GPU", "none is found: models run on the processor")
@@ -178,6 +182,16 @@ def _model(model: str) -> Check:
         finding = f"{folder} lacks {', '.join(missing)}"
         return Check("problem", subject, finding, "copy or download the whole checkpoint")
     return Check("ok", subject, f"is in {folder}")
+
+
+def _served(model: str, settings: Settings, state: Path) -> Check:
+    subject = f"model {model}"
+    try:
+        engine = engine_of(model, settings, state)
+        length = engine.context_length
+    except (EngineError, SecretError) as error:
+        return Check("problem", subject, str(error), "start its server, or name another model")
+    return Check("ok", subject, f"its server answers; it reads {length:,} tokens")
 
 
 def _databases(state: Path) -> Iterator[Check]:

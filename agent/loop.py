@@ -25,11 +25,14 @@ from pydantic import BaseModel, ConfigDict
 
 from ..engine import (
     AnswerError,
+    AnyEngine,
     Engine,
     EngineError,
     Message,
+    RemoteEngine,
     Request,
     Result,
+    ServerError,
     ToolCall,
     ToolDeclaration,
     Usage,
@@ -109,7 +112,7 @@ class Loop:
     def __init__(
         self,
         *,
-        engine: Callable[[str], Engine],
+        engine: Callable[[str], AnyEngine],
         store: Store,
         calls: Calls,
         tables: Tables,
@@ -249,10 +252,9 @@ class Loop:
             engine = self._engine(model)
             try:
                 with generation_span(engine.name, request) as span:
-                    work = self._generating.submit(self._watched, engine, request, current_run())
-                    result = work.result()
+                    result = self._result(engine, request)
                     record_result(span, result)
-            except AnswerError as error:
+            except (AnswerError, ServerError) as error:
                 metered = _metered(engine, error.usage)
                 return {"error": str(error), "passing": True, **metered}
         except EngineError as error:
@@ -261,6 +263,11 @@ class Loop:
             log.exception("the engine failed")
             return {"error": f"{type(error).__name__}: {error}", "passing": True}
         return {**_written(result), **_metered(engine, result.usage)}
+
+    def _result(self, engine: AnyEngine, request: Request) -> Result:
+        if isinstance(engine, RemoteEngine):  # as many at once as there are runs
+            return engine.generate(request)
+        return self._generating.submit(self._watched, engine, request, current_run()).result()
 
     def _watched(self, engine: Engine, request: Request, run: tuple[str, str] | None) -> Result:
         """Generate, and show whoever looks on how the canvas comes into focus."""
@@ -529,7 +536,7 @@ def _written(result: Result) -> dict[str, Any]:
     }
 
 
-def _metered(engine: Engine, usage: Usage) -> dict[str, Any]:
+def _metered(engine: AnyEngine, usage: Usage) -> dict[str, Any]:
     """What the ledger is told of a generation, and how long a prompt may become."""
     return {
         "usage": asdict(usage),

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from ..engine import Engine, load_engine
+import os
+import re
+from pathlib import Path
+
+from ..engine import AnyEngine, RemoteEngine, RequestError, load_engine
+from ..tools import read_secrets
 from .cost.hardware import terms_of
 from .settings import Settings
+from .state import SECRETS
+
+ADDRESS = re.compile(r"https?://[^#\s]+")
+"""Of a model that another process serves, on this machine or on another one."""
 
 
-def engine_of(model: str, settings: Settings) -> Engine:
-    """Raises what `load_engine` raises, and `CostError` for a machine that is unknown."""
+def engine_of(model: str, settings: Settings, state: Path) -> AnyEngine:
+    """The engine of a model: `sketch`, a folder, a hub id, or `URL#NAME` for one behind an
+    OpenAI-compatible address. `state` is the project's folder of state.
+
+    Raises what `load_engine` raises, `RequestError` for an address without a name, `SecretError`
+    where its key is missing, and `CostError` for a machine that is unknown.
+    """
+    if ADDRESS.match(model):
+        url, _, name = model.partition("#")
+        if not name:
+            raise RequestError(f"{model}: name the model behind the address, as in {url}#NAME")
+        return RemoteEngine(
+            url, name, key=_key(url, settings, state), context_length=settings.remote_context
+        )
     watts = terms_of(settings).load_watts
     return load_engine(model, settings.device, settings.dtype, load_watts=watts)
+
+
+def _key(url: str, settings: Settings, state: Path) -> str | None:
+    """The key that the settings name for an address; no other address is shown it."""
+    named = {known.rstrip("/"): name for known, name in settings.remote_keys.items()}
+    name = named.get(url.rstrip("/"))
+    if name is None:
+        return None
+    return read_secrets([name], environment=os.environ, file=state / SECRETS)[name]

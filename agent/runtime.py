@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..engine import ConstraintError, Engine, json_schema
+from ..engine import AnyEngine, ConstraintError, json_schema
 from ..engine import tools as tools_constraint
 from ..memory import Embedding, Letter, Run, Store, StoreError, served_embedding
 from ..tools import (
@@ -76,7 +76,7 @@ class Runtime:
         self,
         folder: str | Path,
         *,
-        engine: Engine | str | None = None,
+        engine: AnyEngine | str | None = None,
         tools: Iterable[Tool] = (),
         listen: bool = True,
         settings: Settings | None = None,
@@ -87,7 +87,7 @@ class Runtime:
         self._homes: dict[Path, str] = {}
         self.settings = read_settings(self.folder) if settings is None else settings
         self._engine = self.settings.model if engine is None else engine
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, AnyEngine] = {}
         self._engine_lock = threading.Lock()
         self._troubles: dict[str, str] = {}  # what cannot be delivered for now, and why
         self._secrets = state / SECRETS
@@ -234,14 +234,14 @@ class Runtime:
         """Take in every `agents/*.md` of the project."""
         return [self.add(path) for path in agent_files(self.folder)]
 
-    def engine(self, model: str) -> Engine:
+    def engine(self, model: str) -> AnyEngine:
         """The model's engine, loaded when it is first asked for."""
         if self._engine is not None and not isinstance(self._engine, str):
             return self._engine
         with self._engine_lock:
             if model not in self._engines:
                 log.info("loading %s", model)
-                self._engines[model] = engine_of(model, self.settings)
+                self._engines[model] = engine_of(model, self.settings, self._secrets.parent)
             return self._engines[model]
 
     def model_of(self, agent: Agent) -> str:

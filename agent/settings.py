@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     also recalled by meaning, with `embedding_model`; `embedding_key` names the secret that it
     wants, if any.
 
+    A `model` may be `URL#NAME`, one behind an OpenAI-compatible address. `remote_keys` names the
+    secret that an address wants; `remote_context` is how many tokens such a model reads, for where
+    its server does not say.
+
     What the work costs is told with the rest: `hardware` is a profile of `gesso cost hardware`, of
     which `hardware_price` (in `currency`), `hardware_months`, `idle_watts` and `load_watts` each
     take one figure's place; `electricity` is the price of a kilowatt hour; a US dollar buys
@@ -69,6 +73,8 @@ class Settings(BaseSettings):
     embedding_url: str | None = Field(default=None, min_length=1)
     embedding_model: str = Field(default="embeddinggemma", min_length=1)
     embedding_key: SecretName | None = None
+    remote_keys: Mapping[str, SecretName] = Field(default={})
+    remote_context: int | None = Field(default=None, ge=256)
     hardware: str | None = Field(default=None, min_length=1)
     hardware_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     hardware_months: float | None = Field(default=None, gt=0, allow_inf_nan=False)

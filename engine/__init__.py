@@ -23,11 +23,14 @@ from .errors import (
     ContextError,
     EngineError,
     RequestError,
+    ServerError,
 )
+from .remote import AnyEngine, RemoteEngine
 from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
 
 __all__ = [
     "AnswerError",
+    "AnyEngine",
     "BudgetError",
     "CheckpointError",
     "Commit",
@@ -39,9 +42,11 @@ __all__ = [
     "EngineError",
     "Event",
     "Message",
+    "RemoteEngine",
     "Request",
     "RequestError",
     "Result",
+    "ServerError",
     "ToolCall",
     "ToolDeclaration",
     "Usage",

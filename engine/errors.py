@@ -6,7 +6,8 @@ EngineError
 │   ├── ContextError     prompt and answer do not fit in the model's context
 │   └── BudgetError      `max_tokens` is too small for the shortest answer of the constraint
 ├── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
-└── AnswerError          the finished answer breaks what no automaton can hold it to
+├── AnswerError          the finished answer breaks what no automaton can hold it to
+└── ServerError          a remote engine's server is busy or gone, or cannot be understood
 """
 
 from __future__ import annotations
@@ -52,7 +53,17 @@ class ConstraintError(EngineError):
 
 class AnswerError(EngineError):
     """The finished answer breaks a keyword that can only be checked on a finished value
-    (`uniqueItems`, …); `Constraint.checked` names them. `usage` is what the turn took."""
+    (`uniqueItems`, …); `Constraint.checked` names them. Of a remote engine: no answer was valid.
+    `usage` is what the turn took."""
+
+    def __init__(self, message: str, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class ServerError(EngineError):
+    """The server of a remote engine is busy or gone, or says what cannot be understood: another
+    time it may answer. `usage` is what the turn took until then."""
 
     def __init__(self, message: str, usage: Usage) -> None:
         super().__init__(message)

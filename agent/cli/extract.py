@@ -14,7 +14,7 @@ import typer
 from .options import Json, Project
 
 if TYPE_CHECKING:
-    from ...engine import Engine
+    from ...engine import AnyEngine
     from ...memory import Job, Store
     from ..cost.report import Basis
     from ..jobs.progress import Mode
@@ -111,7 +111,7 @@ def extract(
     state = state_of(project.resolve())
     settings = read_settings(project)
     name = model or settings.model or "sketch"
-    engine = engine_of(name, settings)
+    engine = engine_of(name, settings, state)
     plan = plan_of(
         found,
         engine,
@@ -132,7 +132,7 @@ def extract(
 def carry_out(
     store: Store,
     job: Job,
-    engine: Engine,
+    engine: AnyEngine,
     state: Path,
     progress: Mode,
     basis: Basis,

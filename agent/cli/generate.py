@@ -14,7 +14,7 @@ from .options import Json
 if TYPE_CHECKING:
     from ...engine import ToolDeclaration
 
-Model = Annotated[str, typer.Option(metavar="M", help="sketch, a folder, or a hub id.")]
+Model = Annotated[str, typer.Option(metavar="M", help="sketch, a folder, a hub id, or URL#NAME.")]
 Prompt = Annotated[str | None, typer.Option(help="What to tell the model.")]
 PromptFile = Annotated[Path | None, typer.Option(metavar="F", help="The same, from a file.")]
 Schema = Annotated[
@@ -47,7 +47,10 @@ def generate(
     text = prompt if prompt_file is None else _read(prompt_file)
     tools_value = [] if tools is None else _read_json(tools)
 
-    from ...engine import Message, Request, json_schema, load_engine
+    from ...engine import Message, Request, json_schema
+    from ..models import engine_of
+    from ..settings import read_settings
+    from ..state import STATE
     from .output import print_json
 
     request = Request(
@@ -58,7 +61,8 @@ def generate(
         seed=seed,
         max_tokens=max_tokens,
     )
-    result = load_engine(model).generate(request)
+    engine = engine_of(model, read_settings(Path()), Path(STATE))
+    result = engine.generate(request)
     calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in result.tool_calls]
     if as_json:
         print_json(

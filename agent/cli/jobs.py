@@ -110,10 +110,10 @@ def resume(
     settings = read_settings(project)
     with opened_store(project) as store:
         found = job_of(store, job)
-        engine = engine_of(found.plan.model, settings)
         if retry_failed:
             store.jobs.retry_failed(found.id)
         state = project.resolve() / STATE
+        engine = engine_of(found.plan.model, settings, state)
         basis = basis_of(settings)
         carry_out(store, found, engine, state, progress.value, basis, as_json=as_json)
 

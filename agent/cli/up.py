@@ -47,7 +47,6 @@ def up(
     from ..telemetry import exporting
 
     agents = agents_of(folder)  # before a project is made of a folder that is none
-    secrets = [name for agent in agents for name in agent.secrets]
     settings = read_settings(
         folder,
         model=model,
@@ -70,7 +69,8 @@ def up(
         signal.signal(number, interrupt)
     state = state_of(folder.resolve())
     # before the runtime is open: it goes on at once with what the last one left
-    redactor = redactor_of(secrets, state / SECRETS)
+    secrets = [name for agent in agents for name in agent.secrets]
+    redactor = redactor_of([*secrets, *settings.remote_keys.values()], state / SECRETS)
     handler.addFilter(redactor)
     with (
         suppress(KeyboardInterrupt),

@@ -16,11 +16,12 @@ from typing import Any, cast
 
 from ...engine import (
     AnswerError,
-    Engine,
+    AnyEngine,
     EngineError,
     Message,
     Request,
     Result,
+    ServerError,
     Usage,
     json_schema,
 )
@@ -76,7 +77,7 @@ class _Text:
 class Extractor:
     """Reads the documents of one job."""
 
-    def __init__(self, engine: Engine, store: Store, job: Job) -> None:
+    def __init__(self, engine: AnyEngine, store: Store, job: Job) -> None:
         self._engine = engine
         self._store = store
         self._run = job.run
@@ -181,7 +182,7 @@ class Extractor:
                     entries.append(self._entry(text.row, number, answer.usage))
                     continue
                 text.error = text.error or str(answer)
-                if isinstance(answer, AnswerError):
+                if isinstance(answer, AnswerError | ServerError):
                     entries.append(self._entry(text.row, number, answer.usage))
         return entries
 

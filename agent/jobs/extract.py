@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel, ValidationError
 
-from ...engine import Engine, load_engine
+from ...engine import AnyEngine, load_engine
 from ...memory import Correction, Job, JobDocument, JobPlan, Store, value_at
 from ...tools import find_documents
 from ..state import state_of
@@ -44,7 +44,7 @@ def extract(
     schema: type[Model],
     paths: Sequence[str | Path],
     *,
-    engine: Engine | str = ...,
+    engine: AnyEngine | str = ...,
     instructions: str = ...,
     project: str | Path | None = ...,
     seed: int = ...,
@@ -56,7 +56,7 @@ def extract(
     schema: str | Path | Mapping[str, Any],
     paths: Sequence[str | Path],
     *,
-    engine: Engine | str = ...,
+    engine: AnyEngine | str = ...,
     instructions: str = ...,
     project: str | Path | None = ...,
     seed: int = ...,
@@ -67,7 +67,7 @@ def extract(
     schema: str | Path | type[BaseModel] | Mapping[str, Any],
     paths: Sequence[str | Path],
     *,
-    engine: Engine | str = "sketch",
+    engine: AnyEngine | str = "sketch",
     instructions: str = INSTRUCTIONS,
     project: str | Path | None = None,
     seed: int = 0,
@@ -108,7 +108,7 @@ def extract(
 
 def plan_of(
     schema: RecordSchema,
-    engine: Engine,
+    engine: AnyEngine,
     model: str,
     *,
     instructions: str = INSTRUCTIONS,
@@ -142,7 +142,7 @@ class Extraction(Generic[Value]):
         self,
         schema: RecordSchema,
         sources: Sequence[str],
-        engine: Engine,
+        engine: AnyEngine,
         project: Path | None,
         plan: JobPlan,
     ) -> None:

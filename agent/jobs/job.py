@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ...engine import Engine
+from ...engine import AnyEngine
 from ...memory import DocumentState, Job, JobDocument, JobPlan, Run, RunState, Store, StoreError
 from ...tools import STANDARD_INPUT, DocumentError, DocumentReader
 from ..errors import ProjectError, RunError
@@ -38,7 +38,7 @@ Watch = Callable[[Chunk], None]
 
 
 def plan_job(
-    store: Store, plan: JobPlan, sources: Iterable[str], *, engine: Engine, agent: str = AGENT
+    store: Store, plan: JobPlan, sources: Iterable[str], *, engine: AnyEngine, agent: str = AGENT
 ) -> Job:
     """Add a job to the store, with its documents."""
     run = Run(
@@ -102,7 +102,7 @@ class JobRunner:
     """Carries jobs out. `state` is the folder of the project's state."""
 
     store: Store
-    engine: Engine
+    engine: AnyEngine
     state: Path
 
     def rows(

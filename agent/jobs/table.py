@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...engine import Engine
+from ...engine import AnyEngine
 from ...memory import Job, JobDocument, JobPlan, Store
 from ...tools import Workspace, WorkspaceError
 from .extract import plan_of, write_output
@@ -44,7 +44,7 @@ class Tables:
     of the project's state."""
 
     def __init__(
-        self, *, engine: Callable[[str], Engine], store: Store, workspace: Workspace, state: Path
+        self, *, engine: Callable[[str], AnyEngine], store: Store, workspace: Workspace, state: Path
     ) -> None:
         self._engine = engine
         self._store = store
@@ -96,7 +96,7 @@ class Tables:
         check_output(str(output))
         return schema, output
 
-    def _job(self, table: Table, schema: RecordSchema, output: Path, engine: Engine) -> Job:
+    def _job(self, table: Table, schema: RecordSchema, output: Path, engine: AnyEngine) -> Job:
         plan = plan_of(
             schema,
             engine,
