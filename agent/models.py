@@ -31,7 +31,14 @@ def engine_of(model: str, settings: Settings, state: Path) -> AnyEngine:
             url, name, key=_key(url, settings, state), context_length=settings.remote_context
         )
     watts = terms_of(settings).load_watts
-    return load_engine(model, settings.device, settings.dtype, load_watts=watts)
+    return load_engine(
+        model,
+        settings.device,
+        settings.dtype,
+        adapter=settings.adapter,
+        quantize=settings.quantize,
+        load_watts=watts,
+    )
 
 
 def _key(url: str, settings: Settings, state: Path) -> str | None:

@@ -37,9 +37,9 @@ small cheap one; a large one."""
 
 
 class Settings(BaseSettings):
-    """`model` takes the place of every agent's own; `device` and `dtype` are those of
-    `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents together;
-    `web_host` and `web_port` are where webhooks are listened for (0 is any free port);
+    """`model` takes the place of every agent's own; `device`, `dtype`, `quantize` and `adapter` are
+    those of `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents
+    together; `web_host` and `web_port` are where webhooks are listened for (0 is any free port);
     `control_port` is where this machine's monitor and `/metrics` are served. With `recordings`
     what happens in each run is kept to be played again. With an
     `embedding_url` (an OpenAI-compatible address, such as `http://localhost:11434/v1`), facts are
@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     model: str | None = Field(default=None, min_length=1)
     device: str = Field(default="auto", min_length=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: Literal["int8", "int4"] | None = None
+    adapter: str | None = Field(default=None, min_length=1)
     concurrency: int = Field(default=4, ge=1)
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8765, ge=0, le=65535)

@@ -89,6 +89,8 @@ class ModelConfig(BaseModel):
     text_config: TextConfig
     canvas_length: int = 256
     image_token_id: int | None = None
+    quantization_config: Mapping[str, Any] | None = None
+    """How the published weights are quantised, where they are."""
     trained_tail: bool = False
     """Whether the positions after a turn's end were trained (as padding), so that their
     probabilities mean something. Only the bundled model says so."""
@@ -98,6 +100,16 @@ class ModelConfig(BaseModel):
     draft_window: int | None = Field(default=None, gt=0)
     """How many positions behind the known ones a draft that is to be verified has (never more than
     the longest answer still needs); without one, the whole canvas."""
+
+    @property
+    def packed_bits(self) -> int | None:
+        """Bits of a packed integer, where compressed-tensors packed them."""
+        groups = (self.quantization_config or {}).get("config_groups") or {}
+        for group in groups.values():
+            weights = group.get("weights") if isinstance(group, Mapping) else None
+            if isinstance(weights, Mapping) and weights.get("type") == "int":
+                return weights.get("num_bits")
+        return None
 
 
 class EntropyBound(BaseModel):

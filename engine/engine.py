@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from .batch import written
-from .checkpoint import load_weights, locate
+from .checkpoint import Progress, load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
 from .course import Course
 from .energy import EnergyMeter, meter_for, metered
@@ -26,6 +26,7 @@ from .model import DiffusionGemma
 from .plan import Plan
 from .prefixes import Prefixes
 from .prompt import ChatTemplate
+from .quantized import Kind
 from .request import Commit, Draft, Request, Result
 from .tokenizer import Tokenizer
 from .turn import Event, Turn
@@ -42,13 +43,19 @@ def load_engine(
     device: str = "auto",
     dtype: str = "auto",
     *,
+    adapter: str | Path | None = None,
+    quantize: Kind | None = None,
     load_watts: float | None = None,
+    progress: Progress | None = None,
 ) -> Engine:
     """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id.
 
     `device` is `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, …; `dtype` is `"auto"`
-    (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`. `load_watts` is
-    what the machine draws while it generates, for where its energy cannot be measured.
+    (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`. The LoRA
+    adapter in the folder `adapter` is merged into the weights. With `quantize` (`"int8"` or
+    `"int4"`) weights take a half or a quarter of 16 bits. `load_watts` is what the machine draws
+    while it generates, for where its energy cannot be measured. `progress` is told how many tensors
+    of how many are read.
 
     Raises:
         CheckpointError: the folder is missing, incomplete or corrupt.
@@ -80,7 +87,15 @@ def load_engine(
         bos_token=tokenizer.bos_token,
         controls=tuple(tokenizer.vocabulary.controls),
     )
-    weights = load_weights(folder, config, kinds[dtype]).to(place)
+    weights = load_weights(
+        folder,
+        config,
+        kinds[dtype],
+        place,
+        adapter=None if adapter is None else Path(adapter),
+        quantize=quantize,
+        progress=progress,
+    )
     name = str(model) if not Path(model).is_dir() else folder.name
     meter = meter_for(place, load_watts)
     return Engine(name, weights, config, generation, tokenizer, template, meter)

@@ -27,14 +27,17 @@ from torch import Tensor, nn
 
 from .cache import KVCache
 from .config import Rotary, TextConfig
+from .quantized import Codes, Quantised
 from .views import Block, Pass, Span, View, causal_block, causal_blocks
 
 _FEW = 8  # tokens
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
+def linear(x: Tensor, weight: Tensor | Quantised | Codes) -> Tensor:
     """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
     another routine than many, and come out another in the last bit than they do in company."""
+    if not isinstance(weight, Tensor):
+        weight = weight.dense(x.dtype)
     tokens = x.numel() // x.shape[-1]
     if tokens >= _FEW or x.device.type != "cpu" or torch.is_grad_enabled():
         return F.linear(x, weight)

@@ -24,6 +24,7 @@ from .inbox import approve, deny, inbox
 from .jobs import jobs
 from .mcp import mcp
 from .memory import memory
+from .models import models
 from .new import new
 from .review import review
 from .run import run
@@ -65,6 +66,7 @@ for command in (inbox, approve, deny, runs, logs, trace, pause, resume, cancel):
 app.add_typer(cost)
 app.add_typer(jobs)
 app.add_typer(memory)
+app.add_typer(models)
 app.add_typer(service)
 
 

@@ -25,6 +25,10 @@ Tools = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed, the same answer.")]
 MaxTokens = Annotated[int | None, typer.Option(metavar="N", help="The answer's longest length.")]
+Quantize = Annotated[str | None, typer.Option(metavar="Q", help="Weights in int8 or int4.")]
+Adapter = Annotated[
+    str | None, typer.Option(metavar="DIR", help="A LoRA adapter that is merged into the model.")
+]
 Think = Annotated[bool, typer.Option("--think", help="Let the model think before it answers.")]
 
 
@@ -36,6 +40,8 @@ def generate(
     tools: Tools = None,
     seed: Seed = None,
     max_tokens: MaxTokens = None,
+    quantize: Quantize = None,
+    adapter: Adapter = None,
     think: Think = False,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +67,9 @@ def generate(
         seed=seed,
         max_tokens=max_tokens,
     )
-    engine = engine_of(model, read_settings(Path()), Path(STATE))
+    engine = engine_of(
+        model, read_settings(Path(), quantize=quantize, adapter=adapter), Path(STATE)
+    )
     result = engine.generate(request)
     calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in result.tool_calls]
     if as_json:

@@ -20,6 +20,7 @@ Model = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1, …")]
 Dtype = Annotated[str | None, typer.Option(metavar="T", help="auto, float32, bfloat16, float16.")]
+Quantize = Annotated[str | None, typer.Option(metavar="Q", help="Weights in int8 or int4.")]
 Concurrency = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Log one JSON object a line.")]
 
@@ -29,6 +30,7 @@ def up(
     model: Model = None,
     device: Device = None,
     dtype: Dtype = None,
+    quantize: Quantize = None,
     concurrency: Concurrency = None,
     as_json: JsonLines = False,
 ) -> None:
@@ -52,6 +54,7 @@ def up(
         model=model,
         device=device,
         dtype=dtype,
+        quantize=quantize,
         concurrency=concurrency,
         log_format="json" if as_json else None,
     )

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gesso.engine
 import pytest
 from gesso.agent import models
 from gesso.engine import EngineError, Result
@@ -23,7 +22,6 @@ def _models(monkeypatch: pytest.MonkeyPatch) -> None:
         return Reader()
 
     monkeypatch.setattr(models, "load_engine", load)
-    monkeypatch.setattr(gesso.engine, "load_engine", load)
 
 
 def test_demo_reads_every_receipt(command: Any, tmp_path: Path) -> None:
@@ -113,7 +111,7 @@ def test_generate_prints_one_document(
 ) -> None:
     value = {"company": "Brandt & Sons"}
     answers = ScriptedEngine([Result(json.dumps(value), value=value, usage=USAGE)])
-    monkeypatch.setattr(gesso.engine, "load_engine", lambda model: answers)
+    monkeypatch.setattr(models, "engine_of", lambda *_: answers)
     (project / "schema.json").write_text(
         '{"type": "object", "properties": {"company": {"type": "string"}}}'
     )
@@ -142,7 +140,7 @@ def test_generate_offers_tools(
 ) -> None:
     function = {"name": "weather", "description": "W", "parameters": {"type": "object"}}
     answers = ScriptedEngine([calls(("weather", {"city": "Peoria"}))])
-    monkeypatch.setattr(gesso.engine, "load_engine", lambda model: answers)
+    monkeypatch.setattr(models, "engine_of", lambda *_: answers)
     declared = {"type": "function", "function": function} if wrapped else function
     (project / "tools.json").write_text(json.dumps([declared]))
     code, out, _ = command("generate", "--tools", str(project / "tools.json"), "--prompt", "hi")
