@@ -103,6 +103,13 @@ def _e2m1(packed: Tensor) -> Tensor:
     return table[_nibbles(packed.view(torch.uint8)).int()]
 
 
+def nearest_e2m1(values: Tensor) -> Tensor:
+    """The values of four bits that are nearest to some values."""
+    table = torch.tensor(_E2M1, device=values.device)
+    bounds = (table[1:] + table[:-1]) / 2
+    return table[torch.bucketize(values.abs().contiguous(), bounds)].copysign(values)
+
+
 def _integers(parts: Mapping[str, Tensor], bits: int | None) -> Tensor:
     """Unsigned numbers packed without a gap into int32, [R, C · bits / 32]: the smallest bits are
     the first number. Zero is the middle one, where no other is given."""
