@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-formats bench-monitor pictures train eval ablation soak clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-monitor pictures train eval ablation soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,9 @@ bench-projection: $(VENV)/.installed-dev  ## what a constraint of twenty tools c
 
 bench-batches: $(VENV)/.installed-dev  ## documents a second: one at a time, in batches, and with transformers
 	$(BIN)/python -m gesso.engine.benchmarks.batches
+
+bench-valid-calls: $(VENV)/.installed-dev  ## valid tool calls a second: held to the tools, and freely again until valid
+	$(BIN)/python -m gesso.engine.benchmarks.valid_calls
 
 bench-formats: $(VENV)/.installed-dev  ## what FP8, NVFP4, int8 and int4 weights cost in logits, size and time
 	$(BIN)/python -m gesso.engine.benchmarks.formats

@@ -61,7 +61,10 @@ POST_SECONDS = 0.25
 """How often the store is looked at for what should begin or go on."""
 TIDY_SECONDS = 300
 """How often, and how long after its end, what the journal knows of a run's steps is forgotten; the
-store keeps the run. Freed memory is handed back as often."""
+store keeps the run."""
+GIVE_BACK_SECONDS = 15
+"""How often freed memory is handed back: between two prompts of thousands of tokens, little has
+gathered by then, and it takes milliseconds."""
 
 
 class Runtime:
@@ -339,11 +342,13 @@ class Runtime:
 
     def _deliver(self, stop: threading.Event) -> None:
         """Begin what was told to agents, and let go on what waited, until `stop` is set."""
-        tidied = -math.inf
+        tidied = given = -math.inf
         while not stop.wait(POST_SECONDS):
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 self._attempt("the runs that are under way", self._look_after)
+            if time.monotonic() - given > GIVE_BACK_SECONDS:
+                given = time.monotonic()
                 give_back()
             self._attempt("what waits", self.deliver)
 

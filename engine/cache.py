@@ -5,6 +5,8 @@ Letters in shapes: B batch, T tokens read, P prefix in the cache, G key-value he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -28,15 +30,12 @@ class KVCache:
         assert values is not None
         return keys[:, :, : self.length], values[:, :, : self.length]
 
-    def first(self, length: int) -> KVCache:
-        """A cache of the first tokens only. It shares this one's storage until it is written to."""
-        shared = KVCache(len(self._keys))
-        shared.length = length
-        for layer in range(len(self._keys)):
-            keys, values = self.prefix(layer)
-            # a view that has room for no more is copied by whoever writes behind it
-            shared._keys[layer], shared._values[layer] = keys[:, :, :length], values[:, :, :length]
-        return shared
+    def fill(self, layers: Sequence[tuple[Tensor, Tensor]], length: int) -> None:
+        """Take the keys and values of a text of `length` tokens for its own, with what room there
+        is behind them."""
+        self.length = length
+        for layer, (keys, values) in enumerate(layers):
+            self._keys[layer], self._values[layer] = keys, values
 
     def cut(self, start: int) -> list[tuple[Tensor, Tensor]]:
         """A copy of what stands behind the first `start` tokens; `put` brings it back."""

@@ -24,7 +24,7 @@ from .energy import EnergyMeter, meter_for, metered
 from .errors import EngineError, RequestError
 from .model import DiffusionGemma
 from .plan import Plan
-from .prefixes import Prefixes
+from .prefixes import Prefixes, blocks_in
 from .prompt import ChatTemplate
 from .quantized import Kind
 from .request import Commit, Draft, Request, Result
@@ -35,7 +35,8 @@ Watch = Callable[[Draft | Commit], None]
 """Is shown a turn as it comes into focus, on the engine's thread: it should be quick."""
 
 _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
-_KEPT_TOKENS = 4096  # of prompts' beginnings: 32 MB of sketch, under 1 GB of the largest model
+_KEPT_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
+"""Of prompts that were read, by where the weights are: 8,192 tokens of sketch, 4,700 of the 26B."""
 
 
 def load_engine(
@@ -123,7 +124,9 @@ class Engine:
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
         self._meter = meter or EnergyMeter()
-        self._prefixes = Prefixes(model, _KEPT_TOKENS)
+        kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
+        self.prefixes = Prefixes(model, kept)
+        """What turns begin with, kept for others."""
         self._turn = threading.Lock()
 
     @property
@@ -246,7 +249,7 @@ class Engine:
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""
         began = time.perf_counter()
-        begun = self._prefixes.begin([plan.prompt for plan in plans])
+        begun = self.prefixes.begin([plan.prompt for plan in plans])
         turns = [
             Turn(self, plan, one.cache, one.cached) for plan, one in zip(plans, begun, strict=True)
         ]

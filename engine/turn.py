@@ -97,6 +97,7 @@ class Turn:
             self._text += canvas.known
             sure = tuple(canvas.posteriors[: len(committed)])
             yield Commit(self._canvases, committed, decode(committed), sure)
+        engine.prefixes.keep(self._plan.prompt, self._cache)
         usage = Usage(
             prompt_tokens=len(self._plan.prompt),
             cached_tokens=self._cached_tokens,

@@ -15,17 +15,15 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import Any
 
 import torch
 
-from ..checkpoint import locate
 from ..constraint import json_schema
 from ..engine import Engine, load_engine
 from ..request import Message, Request, Result
 from ..training.documents import example
 from ..training.evaluate import table
+from .reference import Reference
 
 SIZES = (1, 4, 8, 16)
 ROUND = 16  # documents
@@ -91,39 +89,12 @@ def batched(engine: Engine, size: int) -> Way:
 
 def reference(engine: Engine) -> Way:
     """`transformers`, one document after another."""
-    from transformers import DiffusionGemmaForBlockDiffusion
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # sketch has no vision tower, and needs none
-    model: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(
-        locate(engine.name), dtype=torch.float32
-    ).eval()
-    model.config.image_token_id = -1  # without images it looks for this token all the same
-    steps, ends = 0, engine.tokenizer.vocabulary.ends
-
-    def goes_on(token: int) -> bool:
-        return token not in ends
-
-    def count(*_: object) -> None:
-        nonlocal steps
-        steps += 1
-
-    model.model.decoder.register_forward_pre_hook(count)
+    transformers = Reference(engine)
 
     def write(requests: Sequence[Request], tally: Tally) -> None:
-        nonlocal steps
         for request in requests:
-            steps = 0
-            prompt = engine.tokenizer.encode(engine.template.render(request))
-            torch.manual_seed(request.seed or 0)
-            found = model.generate(torch.tensor([prompt]), max_new_tokens=MOST_TOKENS).sequences
-            tokens = found[0, len(prompt) :].tolist()
-            tally.take(
-                engine.tokenizer.decode(takewhile(goes_on, tokens)),
-                steps,
-                -(-len(tokens) // engine.config.canvas_length),
-            )
+            found = transformers.write(request, MOST_TOKENS)
+            tally.take(found.text, found.steps, found.canvases)
 
     return write
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -159,9 +160,9 @@ def test_passes_of_any_kind_read_together_what_they_read_alone(tiny: Engine) -> 
             canvas, soft = torch.randint(600, (12,)), torch.randn(12, 32)
             runs += [
                 model.drafting(canvas, cache, max(1, count - 5)),
-                model.drafting(canvas, cache.first(count), count, soft),
-                model.reading([5, 6, 7], cache.first(count)),
-                model.branching([[1, 2], [3], [4, 5, 6]], cache.first(count)),
+                model.drafting(canvas, deepcopy(cache), count, soft),
+                model.reading([5, 6, 7], deepcopy(cache)),
+                model.branching([[1, 2], [3], [4, 5, 6]], deepcopy(cache)),
             ]
     together = model.run(passes)
     for one, states in zip(alone, together, strict=True):

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from gesso.engine import Engine, Message, Request, Result, choice, json_schema, load_engine
-from gesso.engine.prefixes import Prefixes
+from gesso.engine import Engine, Message, Request, Result, Usage, choice, json_schema, load_engine
+from gesso.engine.cache import KVCache
+from gesso.engine.checkpoint import load_weights
+from gesso.engine.config import read_config
+from gesso.engine.model import DiffusionGemma
+from gesso.engine.prefixes import Beginning, Prefixes
 from gesso.engine.views import BLOCK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import Shape, save_checkpoint
 
 SCHEMA = {"type": "object", "properties": {"total": {"type": "string"}}, "required": ["total"]}
 SYSTEM = Message("system", "Read the receipt and write down what it says in a record.")
@@ -49,10 +60,27 @@ def test_what_a_batch_shares_is_encoded_once_and_kept_for_the_next(engine: Engin
     assert engine.generate(ask("BALANCE 8")).usage.cached_tokens == common
 
 
-def test_a_turn_takes_up_what_it_has_in_common_with_the_one_before(engine: Engine) -> None:
-    requests = [ask("TOTAL 4.50"), ask("CASH 9.00"), ask("Sum: 3")]
+def test_a_turn_takes_up_what_any_turn_before_it_began_with(engine: Engine) -> None:
+    other = Message("system", "Write no record, whatever the receipt says. " * 8)
+    requests = [ask("TOTAL 4.50"), ask("Sum: 3", other), ask("CASH 9.00"), ask("Due: 1", other)]
     cached = [engine.generate(request).usage.cached_tokens for request in requests]
-    assert cached == [0, 0, shared(engine, *requests)]
+    mine, theirs = shared(engine, *requests[::2]), shared(engine, *requests[1::2])
+    assert cached == [0, 0, mine, theirs]
+
+
+def test_an_agents_tenth_turn_reads_only_what_is_new(engine: Engine) -> None:
+    messages = [SYSTEM]
+    fresh = list[int]()
+    usage = Usage()
+    for number in range(10):
+        messages.append(Message("user", f"Receipt {number}: TOTAL {number}.50, paid in cash"))
+        request = Request(messages, constraint=json_schema(SCHEMA), seed=1, max_tokens=60)
+        result = engine.generate(request)
+        usage = result.usage
+        fresh.append(usage.prompt_tokens - usage.cached_tokens)
+        messages.append(Message("assistant", result.text))
+    assert max(fresh[1:]) < 3 * BLOCK
+    assert usage.prompt_tokens > 6 * BLOCK
 
 
 def test_a_turn_behind_a_kept_prefix_is_the_same(engine: Engine) -> None:
@@ -82,39 +110,82 @@ def test_a_prompt_that_was_written_before_is_read_again_from_its_last_block(
     request = Request((Message("user", "One of " * 40),), constraint=choice(["a", "b"]), seed=1)
     usages = [engine.generate(request).usage for _ in range(3)]
     inner = usages[0].prompt_tokens - 1
-    assert [usage.cached_tokens for usage in usages] == [0, 0, inner // BLOCK * BLOCK]
+    kept = inner // BLOCK * BLOCK
+    assert [usage.cached_tokens for usage in usages] == [0, kept, kept]
+
+
+def fresh_cache(model: DiffusionGemma, text: Sequence[int]) -> KVCache:
+    """What a text is read as, in one go."""
+    cache = model.new_cache()
+    if text:
+        model.run([model.reading(text, cache)])
+        cache.length = len(text)
+    return cache
+
+
+def read(prefixes: Prefixes, model: DiffusionGemma, prompt: Sequence[int]) -> Beginning:
+    """What a turn does with a prompt: read what is not kept, and have it kept."""
+    (begun,) = prefixes.begin([prompt])
+    cached = begun.cache.length
+    rest = prompt[cached:]
+    model.run([model.reading(rest, begun.cache)])
+    begun.cache.length += len(rest)
+    prefixes.keep(prompt, begun.cache)
+    return replace(begun, cached=cached)
 
 
 @torch.inference_mode()
 def test_what_is_kept_is_bounded_and_the_least_used_goes_first(engine: Engine) -> None:
-    prefixes = Prefixes(engine.model, 3 * BLOCK + 10)
+    prefixes = Prefixes(engine.model, 3)
 
     def cached(start: int, blocks: int = 1) -> int:
-        """Of two prompts that share some blocks and a little more."""
-        common = list(range(start, start + blocks * BLOCK + 5))
-        begun = prefixes.begin([[*common, *range(10)], [*common, *range(20, 30)]])
-        assert {one.cache.length for one in begun} == {blocks * BLOCK if blocks < 4 else 0}
-        return begun[0].cached
+        text = [*range(start, start + blocks * BLOCK), 1]
+        return read(prefixes, engine.model, text).cached
 
     assert [cached(100), cached(200), cached(300)] == [0, 0, 0]
     assert [cached(100), cached(200), cached(300)] == [BLOCK, BLOCK, BLOCK]
     assert cached(400) == 0  # in the place of the first
     assert [cached(200), cached(300), cached(400)] == [BLOCK, BLOCK, BLOCK]
     assert cached(100) == 0
-    assert cached(500, blocks=4) == 0  # longer than all that is kept
+    assert cached(500, blocks=4) == 0  # longer than all that is kept: its beginning is
+    assert cached(500, blocks=4) == 3 * BLOCK
 
 
-@torch.inference_mode()
-def test_a_longer_beginning_takes_the_place_of_the_one_it_goes_on_from(engine: Engine) -> None:
-    prefixes, model = Prefixes(engine.model, 8 * BLOCK), engine.model
-    text = list(range(100, 100 + 3 * BLOCK))
-    for blocks in (1, 2, 3):
-        beginning = text[: blocks * BLOCK]
-        prefixes.begin([[*beginning, 1, 2], [*beginning, 3, 4]])
-    (found,) = prefixes.begin([[*text, 5, 6]])
-    assert found.cached == 3 * BLOCK
-    whole = model.new_cache()
-    model.run([model.reading(text, whole)])
-    whole.length = len(text)
-    for layer in range(len(model.stack)):
-        assert all(map(torch.equal, found.cache.prefix(layer), whole.prefix(layer)))
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 1), max_size=4), st.integers(1, BLOCK)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(0, 5),
+)
+def test_whatever_was_kept_before_a_text_is_read_as_in_one_go(
+    drawn: list[tuple[list[int], int]], most: int
+) -> None:
+    """Texts of blocks of two kinds, and an end: what is taken up is the longest beginning that is
+    kept, to the last bit, and no more is kept than there is room for."""
+    model, kept = tiny(), dict[tuple[int, ...], None]()
+    with torch.inference_mode():
+        prefixes = Prefixes(model, most)
+        for kinds, end in drawn:
+            blocks = [[kind * 100 + place for place in range(BLOCK)] for kind in kinds]
+            text = [token for block in blocks for token in block] + [7] * end
+            begun = read(prefixes, model, text)
+            assert begun.cached % BLOCK == 0
+            assert begun.cached <= max(0, len(text) - 1)
+            if begun.cached:
+                assert tuple(text[: begun.cached]) in kept
+            whole = fresh_cache(model, text)
+            for layer in range(model.config.num_hidden_layers):
+                assert all(map(torch.equal, begun.cache.prefix(layer), whole.prefix(layer)))
+            for end_of in range(BLOCK, len(text), BLOCK):
+                kept[tuple(text[:end_of])] = None
+            assert len(list(prefixes)) <= most
+
+
+@cache
+def tiny() -> DiffusionGemma:
+    with TemporaryDirectory() as place:
+        save_checkpoint(Path(place), Shape("tiny", layers="sf"))
+        return load_weights(Path(place), read_config(Path(place) / "config.json"), torch.float32)
