@@ -3,51 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import Json
 
-Prompt = Annotated[int, typer.Option("--prompt-tokens", help="Length of the prompt.")]
-Steps = Annotated[int, typer.Option("--steps", help="Denoising steps a canvas.")]
-Rounds = Annotated[int, typer.Option("--rounds", help="Timed rounds of each engine.")]
+if TYPE_CHECKING:
+    from ...engine.benchmarks.speed import Timing
+
+Prompts = Annotated[
+    list[int] | None, typer.Option("--prompt-tokens", metavar="N", help="Lengths of the prompt.")
+]
+Concurrency = Annotated[
+    list[int] | None, typer.Option("--concurrency", metavar="N", help="Requests at once.")
+]
+Steps = Annotated[int, typer.Option("--steps", min=2, help="Denoising steps that are timed.")]
+Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Timed rounds of each engine.")]
+Device = Annotated[str, typer.Option("--device", metavar="D", help="cpu, cuda, …")]
+Dtype = Annotated[str, typer.Option("--dtype", metavar="T", help="float32, bfloat16, …")]
 
 
 def bench(
-    prompt_tokens: Prompt = 256, steps: Steps = 8, rounds: Rounds = 3, as_json: Json = False
+    prompt_tokens: Prompts = None,
+    concurrency: Concurrency = None,
+    steps: Steps = 4,
+    rounds: Rounds = 3,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    as_json: Json = False,
 ) -> None:
-    """Measure our engine and `transformers` on the same random checkpoint, in turns."""
-    from ...engine.benchmarks.speed import run_bench
+    """Measure our engine and `transformers` on the same random checkpoint, in turns.
+
+    Lengths and numbers may be given several times; by default a prompt of 512 and 1 and 4 requests.
+    """
+    from ...engine.benchmarks.speed import USUAL_STEPS, run_bench
     from .output import print_json, print_table
 
-    report = run_bench(prompt_tokens=prompt_tokens, steps=steps, rounds=rounds)
-    if as_json:
-        rates = [
-            {
-                "steps_per_second": timing.steps_per_second,
-                "tokens_per_second": timing.tokens_per_second,
-            }
-            for timing in report.timings
-        ]
-        timings = [
-            asdict(timing) | rate for timing, rate in zip(report.timings, rates, strict=True)
-        ]
-        print_json(asdict(report) | {"timings": timings, "ratio": report.ratio})
-        return
-    print_table(
-        f"{report.parameters / 1e6:.0f} M parameters, float32, {report.threads} threads:"
-        f" prompt of {report.prompt_tokens}, {report.steps_per_canvas} steps on a canvas of 256,"
-        f" median of {report.rounds} rounds in turns",
-        ("engine", "seconds", "steps/s", "tokens/s"),
-        [
-            (
-                timing.name,
-                round(timing.seconds, 2),
-                round(timing.steps_per_second, 2),
-                round(timing.tokens_per_second, 1),
-            )
-            for timing in report.timings
-        ],
+    report = run_bench(
+        prompt_tokens=prompt_tokens or (512,),
+        concurrency=concurrency or (1, 4),
+        steps=steps,
+        rounds=rounds,
+        device=device,
+        dtype=dtype,
     )
-    print(f"gesso is {report.ratio:.2f} times as fast")
+    if as_json:
+        cells = [[_json(one) for one in pair] for pair in report.timings]
+        print_json(asdict(report) | {"timings": cells})
+        return
+    rows = []
+    for ours, theirs in report.timings:
+        for one in (ours, theirs):
+            rows.append(
+                (
+                    one.engine,
+                    one.prompt_tokens,
+                    one.concurrency,
+                    round(1000 * one.prefill_seconds),
+                    round(1000 * one.step_seconds, 1),
+                    round(one.tokens_per_second, 1),
+                    f"{one.tokens_per_second / theirs.tokens_per_second:.2f}",
+                    "" if one.peak is None else f"{one.peak / 2**30:.2f} GiB",
+                )
+            )
+    print_table(
+        f"{report.parameters / 1e6:.0f} M parameters, {report.dtype}, {report.device},"
+        f" {report.threads} threads: a canvas of 256, median of {report.rounds} rounds in turns;"
+        f" tokens/s at {USUAL_STEPS} steps",
+        ("engine", "prompt", "at once", "prefill ms", "step ms", "tokens/s", "times", "peak"),
+        rows,
+    )
+
+
+def _json(one: Timing) -> dict[str, Any]:
+    return asdict(one) | {"tokens_per_second": one.tokens_per_second}

@@ -1,8 +1,9 @@
-"""Our engine beside `transformers`' `generate`: the same random checkpoint, prompt, seed and number
-of denoising steps, in one process, in turns.
+"""Our engine beside `transformers`' `generate`: the same random checkpoint, prompts, seed and
+number of denoising steps, in one process, in turns.
 
 The checkpoint has about 100 million parameters, a canvas of 256 and a vocabulary of 32,768. It is
-written by `transformers` to a temporary folder and read from there by both.
+written by `transformers` to a temporary folder and read from there by both. Each cell is run with
+one step and with several: what the others took is a step's time, what is left is the prompt's.
 """
 
 from __future__ import annotations
@@ -10,72 +11,75 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..checkpoint import load_weights
 from ..config import GenerationConfig, read_config
 from ..errors import EngineError
-from ..sampler import Noise, denoise
-from ..work import alone
+from ..model import DiffusionGemma
+from ..sampler import Noise, Step, denoise
+from ..work import Work, go_on
 
 LAYERS = "sssfsssf"
 VOCABULARY = 32_768
 CANVAS = 256
+USUAL_STEPS = 16
+"""Of a canvas of easy text (Google's guide); tokens a second are told for so many."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One engine's median over the rounds."""
+    """One engine with one length of prompt and so many requests at once: medians. `peak` is the
+    memory that the GPU held at most, in bytes; of a processor's it is not known apart."""
 
-    name: str
-    seconds: float
-    steps: int
-    tokens: int
-
-    @property
-    def steps_per_second(self) -> float:
-        """Denoising steps a second, prefill included."""
-        return self.steps / self.seconds
+    prompt_tokens: int
+    concurrency: int
+    engine: str
+    prefill_seconds: float
+    step_seconds: float
+    peak: int | None
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens of committed canvases a second, prefill included."""
-        return self.tokens / self.seconds
+        """Of whole canvases, prompts included."""
+        seconds = self.prefill_seconds + USUAL_STEPS * self.step_seconds
+        return self.concurrency * CANVAS / seconds
 
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What was run, and how long each engine took."""
+    """What was run, and how long each engine took: ours and theirs for every cell."""
 
     parameters: int
-    prompt_tokens: int
-    steps_per_canvas: int
-    canvases: int
-    rounds: int
+    device: str
+    dtype: str
     threads: int
-    timings: tuple[Timing, Timing]
+    steps: int
+    rounds: int
+    timings: Sequence[tuple[Timing, Timing]]
 
-    @property
-    def ratio(self) -> float:
-        """How many times as fast the first engine is."""
-        ours, reference = self.timings
-        return reference.seconds / ours.seconds
+
+Run = Callable[[Tensor, int], None]
+"""Writes one canvas behind each prompt [B, T], in so many steps."""
 
 
 def run_bench(
     *,
-    prompt_tokens: int = 256,
-    steps: int = 8,
-    canvases: int = 1,
+    prompt_tokens: Sequence[int] = (512,),
+    concurrency: Sequence[int] = (1, 4),
+    steps: int = 4,
     rounds: int = 3,
+    device: str = "cpu",
+    dtype: str = "float32",
     seed: int = 0,
 ) -> BenchReport:
-    """Measure both engines, alternating, after one warm-up round of each.
+    """Measure both engines, alternating, after one round of each that does not count.
 
     Raises:
         EngineError: `transformers` is not installed.
@@ -89,67 +93,110 @@ def run_bench(
             " pip install 'gesso[test]'"
         ) from None
     logging.disable_progress_bar()
+    kind = getattr(torch, dtype)
     with tempfile.TemporaryDirectory(prefix="gesso-bench-") as place:
         folder = Path(place)
         write_checkpoint(folder, seed)
-        reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder).eval()
-        config = read_config(folder / "config.json")
-        model = load_weights(folder, config, torch.float32)
+        reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=kind)
+        reference = reference.to(device).eval()
+        model = load_weights(folder, read_config(folder / "config.json"), kind, device)
+    engines = {"gesso": ours(model, seed), "transformers": theirs(reference, seed)}
     torch.manual_seed(seed)
-    prompt = torch.randint(VOCABULARY, (1, prompt_tokens))
-    # the confidence is never reached, so that both run the same number of steps
-    generation = GenerationConfig(
-        max_denoising_steps=steps, confidence_threshold=1e-9, eos_token_id=[]
+    timings = []
+    with torch.inference_mode():
+        for length in prompt_tokens:
+            for rows in concurrency:
+                prompts = torch.randint(VOCABULARY, (rows, length)).to(device)
+                timings.append(_cell(engines, prompts, steps, rounds))
+    return BenchReport(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        device=device,
+        dtype=dtype,
+        threads=torch.get_num_threads(),
+        steps=steps,
+        rounds=rounds,
+        timings=timings,
     )
 
-    def ours() -> int:
-        noise = Noise(seed, VOCABULARY, torch.device("cpu"))
-        cache, tokens, taken = model.new_cache(), prompt, 0
-        for _ in range(canvases):
-            model.encode(tokens, cache)
-            for step in alone(model, denoise(model, cache, CANVAS, generation, noise)):
-                taken, tokens = taken + 1, step.reading.tokens[None]
-        return taken
 
-    def theirs() -> int:
+def ours(model: DiffusionGemma, seed: int) -> Run:
+    def run(prompts: Tensor, steps: int) -> None:
+        # the confidence is never reached, so that both run the same number of steps
+        generation = GenerationConfig(
+            max_denoising_steps=steps, confidence_threshold=1e-9, eos_token_id=[]
+        )
+        caches = [model.new_cache() for _ in prompts]
+        rows = zip(prompts.tolist(), caches, strict=True)
+        model.run([model.reading(prompt, cache, 1) for prompt, cache in rows])
+        works: list[Work[Step, None]] = []
+        for number, cache in enumerate(caches):
+            cache.length = prompts.shape[1]
+            noise = Noise(seed + number, VOCABULARY, model.device)
+            works.append(denoise(model, cache, CANVAS, generation, noise))
+        _together(model, works)
+
+    return run
+
+
+def _together(model: DiffusionGemma, works: Sequence[Work[Step, None]]) -> None:
+    """Do works of as many steps side by side."""
+    states: list[list[Tensor]] = [[] for _ in works]
+    while True:
+        asked = []
+        for work, sent in zip(works, states, strict=True):
+            try:
+                found = go_on(work, sent)
+                while not isinstance(found, list):
+                    found = next(work)
+            except StopIteration:
+                continue
+            asked += found
+        if not asked:
+            return
+        states = [[one] for one in model.run(asked)]
+
+
+def theirs(reference: Any, seed: int) -> Run:
+    def run(prompts: Tensor, steps: int) -> None:
         torch.manual_seed(seed)
-        result = reference.generate(
-            prompt,
-            max_new_tokens=canvases * CANVAS,
+        reference.generate(
+            prompts,
+            max_new_tokens=CANVAS,
             max_denoising_steps=steps,
             confidence_threshold=1e-9,
             stability_threshold=1,
             eos_token_id=None,
         )
-        return steps * (result.sequences.shape[1] - prompt_tokens) // CANVAS
 
-    with torch.inference_mode():
-        timings = _alternate({"gesso": ours, "transformers": theirs}, rounds, canvases * CANVAS)
-    return BenchReport(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        prompt_tokens=prompt_tokens,
-        steps_per_canvas=steps,
-        canvases=canvases,
-        rounds=rounds,
-        threads=torch.get_num_threads(),
-        timings=timings,
-    )
+    return run
 
 
-def _alternate(
-    engines: dict[str, Callable[[], int]], rounds: int, tokens: int
+def _cell(
+    engines: Mapping[str, Run], prompts: Tensor, steps: int, rounds: int
 ) -> tuple[Timing, Timing]:
-    seconds: dict[str, list[float]] = {name: [] for name in engines}
-    steps = dict.fromkeys(engines, 0)
-    for round_number in range(rounds + 1):
+    taken: dict[tuple[str, int], list[float]] = {}
+    peaks: dict[str, int] = {}
+    cuda = prompts.device.type == "cuda"
+    for number in range(rounds + 1):
         for name, run in engines.items():
-            began = time.perf_counter()
-            steps[name] = run()
-            if round_number:
-                seconds[name].append(time.perf_counter() - began)
-    first, second = (
-        Timing(name, statistics.median(seconds[name]), steps[name], tokens) for name in engines
-    )
+            for count in (1, steps):
+                if cuda:
+                    torch.cuda.synchronize()
+                    torch.cuda.reset_peak_memory_stats()
+                began = time.perf_counter()
+                run(prompts, count)
+                if cuda:
+                    torch.cuda.synchronize()
+                    peaks[name] = max(peaks.get(name, 0), torch.cuda.max_memory_allocated())
+                if number:
+                    taken.setdefault((name, count), []).append(time.perf_counter() - began)
+    rows, length = prompts.shape
+    found = []
+    for name in engines:
+        one, all_of_them = (statistics.median(taken[name, count]) for count in (1, steps))
+        step = (all_of_them - one) / (steps - 1)
+        found.append(Timing(length, rows, name, max(0.0, one - step), step, peaks.get(name)))
+    first, second = found
     return first, second
 
 
