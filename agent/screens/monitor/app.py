@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.widgets import Footer, Input, Label, TabbedContent, TabPane
 
 from ...control.client import Control
@@ -108,7 +109,10 @@ class Monitor(App[None]):
             self._set_lost(str(error))
             return
         self._dirty = True
-        pane = self.pane()
+        try:
+            pane = self.pane()
+        except NoMatches:
+            return  # the screen is being taken down
         if pane.stale:
             pane.stale = False
             try:
