@@ -202,9 +202,11 @@ def happened() -> list[dict[str, Any]]:
 
 
 class Still:
-    """A control of the scene: it answers as the runtime does, and nothing happens any more."""
+    """A control of the scene: it answers as the runtime does, and nothing happens any more. What it
+    is asked to change is only written down."""
 
     def __init__(self, routes: ASGIApp) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
         headers = {"Authorization": f"Bearer {TOKEN}"}
         transport = httpx.ASGITransport(routes)
         self._client = httpx.AsyncClient(
@@ -216,6 +218,14 @@ class Still:
         assert answer.status_code == 200, answer.text
         found = answer.json()
         return found | {"folder": FOLDER} if path == "/v1/home" else found
+
+    async def post(self, path: str, **body: Any) -> Any:
+        self.asked.append((path, body))
+        return {}
+
+    async def delete(self, path: str) -> Any:
+        self.asked.append((f"DELETE {path}", {}))
+        return {}
 
     async def events(self, lost: Callable[[str], None]) -> AsyncIterator[dict[str, Any]]:
         lost("")
