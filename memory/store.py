@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from .audit import Audit
 from .database import Database
+from .grants import Grants
 from .inbox import Inbox
 from .jobs import Jobs
 from .ledger import Ledger
@@ -55,6 +56,7 @@ class Store:
         self._database = Database(url, busy_timeout=busy_timeout)
         self.memory = Memory(self._database, embedding=embedding)
         self.inbox = Inbox(self._database)
+        self.grants = Grants(self._database)
         self.mail = Mail(self._database)
         self.audit = Audit(self._database)
         self.schedules = Schedules(self._database)

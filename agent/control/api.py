@@ -27,6 +27,7 @@ from ...memory import (
     Entry,
     Fact,
     FactError,
+    Grant,
     InboxError,
     Job,
     JobError,
@@ -36,6 +37,7 @@ from ...memory import (
     StoreError,
     Verdict,
 )
+from ...tools import ToolError
 from ...tools.people import PERSON
 from ..cost.report import By, Question, basis_of, report_of
 from ..cost.throughput import Throughput, throughput_of
@@ -48,6 +50,7 @@ from ..plain import plain
 from ..runtime import Runtime
 from ..state import STATE
 from ..trace import Trace, trace
+from ..word import Shown
 from .metrics import metrics_of
 
 PING_SECONDS = 15.0
@@ -56,6 +59,7 @@ MOST = 500
 
 Made = TypeVar("Made")
 Id = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[\w.:+-]+$")]
+Number = Annotated[int, Path(ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 
@@ -74,6 +78,15 @@ class Decided(_Body):
 
     verdict: Verdict
     note: str = Field(default="", max_length=20_000)
+    edited: dict[str, Any] | None = Field(
+        default=None, description="The arguments that the call is made with"
+    )
+    always: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2000,
+        description="A rule of permissions that the agent is allowed from now on",
+    )
 
 
 class Wanted(_Body):
@@ -158,6 +171,7 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
     @api.exception_handler(FactError)
     @api.exception_handler(JobError)
     @api.exception_handler(StoreError)
+    @api.exception_handler(ToolError)
     async def refused(_: Request, error: Exception) -> Response:
         return _problem(409, str(error))
 
@@ -232,9 +246,31 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return store.inbox.entries()
 
     @api.post("/v1/inbox/{number}")
-    def decide(number: Annotated[int, Path(ge=0, lt=2**63)], body: Decided) -> Entry:
+    def decide(number: Number, body: Decided) -> Entry:
         """Approve or deny a call, answer a question, put a message aside."""
-        return store.inbox.decide(number, body.verdict, note=body.note, at=datetime.now(UTC))
+        return runtime.word.give(
+            number,
+            body.verdict,
+            note=body.note,
+            edited=body.edited,
+            always=body.always,
+            at=datetime.now(UTC),
+        )
+
+    @api.get("/v1/inbox/{number}")
+    def entry(number: Number) -> Shown:
+        """An entry with what its call would change, and the rule that allows it for good."""
+        return runtime.word.show(number)
+
+    @api.get("/v1/grants")
+    def grants() -> list[Grant]:
+        """What the person allowed the agents for good, beside their files."""
+        return store.grants.all()
+
+    @api.delete("/v1/grants/{number}")
+    def withdraw(number: Number) -> Grant:
+        """Take back what was allowed for good."""
+        return store.grants.withdraw(number)
 
     @api.get("/v1/facts")
     def facts(
@@ -246,7 +282,7 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return store.memory.facts()[::-1][:limit]
 
     @api.delete("/v1/facts/{number}")
-    def forget(number: Annotated[int, Path(ge=0, lt=2**63)]) -> Fact:
+    def forget(number: Number) -> Fact:
         """Forget a fact."""
         store.memory.forget(number, at=datetime.now(UTC))
         return store.memory.fact(number)

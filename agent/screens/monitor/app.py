@@ -3,6 +3,7 @@ found again."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -69,6 +70,8 @@ class Monitor(App[None]):
         self._folder = folder
         self._lost = "connecting"
         self._dirty = True
+        self._wanted = asyncio.Event()
+        self.asking = False
 
     def compose(self) -> ComposeResult:
         yield Label(id="head", markup=False)
@@ -82,10 +85,11 @@ class Monitor(App[None]):
     def on_mount(self) -> None:
         self.query_one("#filter").display = False
         self.set_interval(DRAW_SECONDS, self._draw)
-        self.set_interval(ASK_SECONDS, self._ask_home)
+        self.set_interval(ASK_SECONDS, self.ask)
         self.set_interval(SAMPLE_SECONDS, self._sample)
         self._listen()
-        self._ask_home()
+        self._ask_when_wanted()
+        self.ask()
         self._draw()
 
     # what is heard
@@ -101,8 +105,22 @@ class Monitor(App[None]):
     def _set_lost(self, why: str) -> None:
         self._lost, self._dirty = why, True
 
-    @work(exclusive=True, group="home")
-    async def _ask_home(self) -> None:
+    def ask(self) -> None:
+        """Ask the runtime how it stands, and for what the pane shows where that is stale."""
+        self._wanted.set()
+
+    @work(group="home")
+    async def _ask_when_wanted(self) -> None:
+        """One question at a time, and none is cut short by the next: what is slow would never be
+        answered else."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self.asking = True
+            await self._ask()
+            self.asking = False
+
+    async def _ask(self) -> None:
         try:
             self.home = await self.control.get("/v1/home")
         except AgentError as error:
@@ -165,7 +183,7 @@ class Monitor(App[None]):
             return
         self.notify(done, markup=False)
         self.pane().stale = True
-        self._ask_home()
+        self.ask()
 
     # keys
 
@@ -176,7 +194,7 @@ class Monitor(App[None]):
         pane = self.pane()
         pane.stale = True
         pane.take_focus()
-        self._ask_home()
+        self.ask()
         self._dirty = True
 
     def action_filter(self) -> None:

@@ -35,7 +35,7 @@ class JobsPane(Pane):
 
     def on_data_table_row_highlighted(self) -> None:
         self.stale = True
-        self.monitor._ask_home()
+        self.monitor.ask()
 
     def draw(self) -> None:
         rows = {

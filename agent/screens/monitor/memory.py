@@ -31,7 +31,7 @@ class MemoryPane(Pane):
 
     def filter(self, text: str) -> None:
         self._query, self.stale = text, True
-        self.monitor._ask_home()
+        self.monitor.ask()
 
     async def refreshed(self) -> None:
         query = {"query": self._query} if self._query.strip() else {}

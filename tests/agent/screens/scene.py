@@ -21,6 +21,7 @@ import pytest
 from gesso.agent import Runtime
 from gesso.agent.control.api import application
 from gesso.memory import JobDocument, JobPlan, LedgerEntry, Run, Store, StoredMessage
+from gesso.tools.permissions import call_text
 from scripted import engine, says
 from starlette.types import ASGIApp
 
@@ -129,7 +130,7 @@ def fill(store: Store) -> None:
         f"{WAITING}/0/0",
         0,
         "approval",
-        "write_file({…})",
+        call_text("write_file", call),
         run=WAITING,
         agent="clerk",
         reason="write_file needs a person's approval",

@@ -9,12 +9,13 @@ from typing import cast
 import pytest
 from gesso.agent.control.client import Control
 from gesso.agent.screens.monitor.app import PANES, Monitor
+from gesso.agent.screens.monitor.editor import Editor
 from gesso.agent.screens.monitor.run import RunPane
 from scene import FOLDER, RUN, WAITING, Still, scene
 from starlette.types import ASGIApp
 from textual.binding import Binding, BindingType
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, TabbedContent
+from textual.widgets import DataTable, Input, TabbedContent, TextArea
 
 Key = tuple[str, str]
 Check = Callable[["Hands"], Awaitable[None]]
@@ -41,6 +42,10 @@ class Hands:
     async def asks(self, path: str, **body: object) -> None:
         await self.until(lambda: self.still.asked)
         assert self.still.asked == [(path, body)]
+
+    async def edits(self) -> TextArea:
+        await self.until(lambda: self.monitor.screen.query(TextArea))
+        return self.monitor.screen.query_one(TextArea)
 
     def table(self, name: str) -> DataTable[str]:
         return self.monitor.query_one(name, DataTable)
@@ -144,6 +149,43 @@ async def answers_the_question(hands: Hands) -> None:
     await hands.asks("/v1/inbox/2", verdict="approved", note="2026")
 
 
+@key("inbox", "e")
+async def changes_the_call(hands: Hands) -> None:
+    await hands.until(lambda: hands.table("#entries").row_count == 2)
+    await hands.press("e")
+    text = await hands.edits()
+    text.text = '{"path": "b"}'
+    await hands.press("ctrl+s")
+    await hands.asks("/v1/inbox/1", verdict="approved", edited={"path": "b"})
+
+
+@key("inbox", "w")
+async def allows_it_for_good(hands: Hands) -> None:
+    await hands.until(lambda: hands.table("#entries").row_count == 2)
+    await hands.press()
+    text = await hands.edits()
+    text.text = "write_file"
+    await hands.press("ctrl+s")
+    await hands.asks("/v1/inbox/1", verdict="approved", always="write_file")
+
+
+@key("editor", "ctrl+s")
+async def is_done(hands: Hands) -> None:
+    await hands.press("3")
+    await changes_the_call(hands)
+
+
+@key("editor", "escape")
+async def leaves_it(hands: Hands) -> None:
+    await hands.press("3")
+    await hands.until(lambda: hands.table("#entries").row_count == 2)
+    await hands.press("e")
+    await hands.edits()
+    await hands.press()
+    await hands.until(lambda: not isinstance(hands.monitor.screen, Editor))
+    assert not hands.still.asked
+
+
 @key("memory", "x")
 async def forgets_the_fact(hands: Hands) -> None:
     await hands.until(lambda: hands.table("#facts").row_count == 2)
@@ -161,7 +203,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ASGIApp]:
 def test_a_key_does_what_it_says(routes: ASGIApp, pane: str, key: str) -> None:
     async def look() -> None:
         still = Still(routes)
-        first = "home" if pane == ANYWHERE else pane
+        first = pane if pane in PANES else "home"
         monitor = Monitor(cast(Control, still), FOLDER, first=first)
         async with monitor.run_test(size=(120, 34)) as pilot:
             hands = Hands(pilot, monitor, still, key)
@@ -173,6 +215,7 @@ def test_a_key_does_what_it_says(routes: ASGIApp, pane: str, key: str) -> None:
 
 def test_every_key_has_its_test() -> None:
     bound = {(ANYWHERE, key) for key in keys_of(Monitor.BINDINGS)}
+    bound |= {("editor", key) for key in keys_of(Editor.BINDINGS)}
     for name, pane in PANES.items():
         bound |= {(name, key) for key in keys_of(pane.__dict__.get("BINDINGS", ()))}
     assert bound == set(CHECKS)

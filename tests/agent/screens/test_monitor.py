@@ -27,7 +27,7 @@ from gesso.tools import Redactor
 from rich.style import Style
 from scripted import calls, engine, says
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, Label, RichLog, Static, TabbedContent
+from textual.widgets import DataTable, Input, Label, RichLog, Static, TabbedContent, TextArea
 
 Look = Callable[[Pilot[None], Monitor], Awaitable[None]]
 FRONT = (
@@ -82,7 +82,7 @@ def watched(state: Path, look: Look, *, size: tuple[int, int] = (120, 34)) -> No
 
 
 async def until(pilot: Pilot[None], wanted: Callable[[], Any]) -> Any:
-    for _ in range(200):
+    for _ in range(400):
         if found := wanted():
             return found
         await pilot.pause(0.05)
@@ -143,12 +143,42 @@ def test_a_call_is_approved_by_a_key(runtime: Runtime, state: Path, project: Pat
         await pilot.press("3")
         await until(pilot, lambda: rows(monitor, "#entries"))
         assert "path:\n  a.txt" in text(monitor, "#call")
+        await until(pilot, lambda: "+hi" in text(monitor, "#call"))
         await pilot.press("a")
         await until(pilot, lambda: not rows(monitor, "#entries"))
 
     watched(state, look)
     runtime.deliver()
     assert runtime.wait(run.id).state == "done"
+    assert (project / "a.txt").read_text() == "hi"
+
+
+def test_a_call_is_changed_and_allowed_for_good(
+    runtime: Runtime, state: Path, project: Path
+) -> None:
+    first, second = runtime.run("clerk", "go"), runtime.run("clerk", "go")
+
+    async def look(pilot: Pilot[None], monitor: Monitor) -> None:
+        await pilot.press("3")
+        await until(pilot, lambda: "+hi" in text(monitor, "#call"))
+        await pilot.press("e")
+        await until(pilot, lambda: monitor.screen.query(TextArea))
+        field = monitor.screen.query_one(TextArea)
+        assert '"path": "a.txt"' in field.text
+        field.text = '{"path": "b.txt", "text": "ho"}'
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(rows(monitor, "#entries")) == 1)
+        await until(pilot, lambda: "+hi" in text(monitor, "#call"))
+        await pilot.press("w")
+        await until(pilot, lambda: monitor.screen.query(TextArea))
+        assert monitor.screen.query_one(TextArea).text == "write_file(path=a.txt)"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "allowed for good: clerk write" in text(monitor, "#call"))
+
+    watched(state, look)
+    runtime.deliver()
+    assert {runtime.wait(run.id).state for run in (first, second)} == {"done"}
+    assert (project / "b.txt").read_text() == "ho"
     assert (project / "a.txt").read_text() == "hi"
 
 

@@ -58,12 +58,8 @@ async def answered(pilot: Pilot[None], monitor: Monitor) -> None:
     live = monitor.live
     await until(pilot, lambda: live.log and live.newest and monitor.home)
     monitor.pane().stale = True
-    monitor._ask_home()
-    await until(pilot, lambda: not monitor.pane().stale and not busy(monitor))
-
-
-def busy(monitor: Monitor) -> bool:
-    return any(one.group == "home" and not one.is_finished for one in monitor.workers)
+    monitor.ask()
+    await until(pilot, lambda: not monitor.pane().stale and not monitor.asking)
 
 
 async def settled(pilot: Pilot[None], monitor: Monitor) -> list[list[tuple[str, str]]]:
