@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from ...memory import (
     Block,
+    BlockError,
     Entry,
     Fact,
     FactError,
@@ -87,6 +88,12 @@ class Decided(_Body):
         max_length=2000,
         description="A rule of permissions that the agent is allowed from now on",
     )
+
+
+class Said(_Body):
+    """What a fact, or a block, is to say."""
+
+    text: str = Field(max_length=20_000)
 
 
 class Wanted(_Body):
@@ -169,6 +176,7 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
     @api.exception_handler(AgentError)
     @api.exception_handler(InboxError)
     @api.exception_handler(FactError)
+    @api.exception_handler(BlockError)
     @api.exception_handler(JobError)
     @api.exception_handler(StoreError)
     @api.exception_handler(ToolError)
@@ -286,6 +294,25 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         """Forget a fact."""
         store.memory.forget(number, at=datetime.now(UTC))
         return store.memory.fact(number)
+
+    @api.post("/v1/facts/{number}")
+    def say_anew(number: Number, body: Said) -> Fact:
+        """Say a fact anew: the new one, by the person, supersedes it."""
+        old, now = store.memory.fact(number), datetime.now(UTC)
+        return store.memory.remember(
+            body.text,
+            source=PERSON,
+            at=now,
+            agent=old.agent,
+            episode=old.episode,
+            supersedes=[number],
+        )
+
+    @api.post("/v1/blocks/{label}")
+    def set_block(label: Id, body: Said, agent: str | None = None) -> Block:
+        """Set a block, of an agent or of all."""
+        now = datetime.now(UTC)
+        return store.memory.blocks.put(label, body.text, at=now, agent=agent or None)
 
     @api.get("/v1/blocks")
     def blocks() -> list[Block]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ ROUTES = (
     ("DELETE", "/v1/grants/1"),
     ("GET", "/v1/facts"),
     ("DELETE", "/v1/facts/1"),
+    ("POST", "/v1/facts/1"),
+    ("POST", "/v1/blocks/task"),
     ("GET", "/v1/blocks"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/j1"),
@@ -173,6 +176,9 @@ def test_an_agent_is_told_something(control: Control) -> None:
         ("POST", "/v1/inbox/1", {"verdict": "maybe"}, 422, "body.verdict"),
         ("GET", "/v1/inbox/99", None, 409, "there is no entry 99"),
         ("DELETE", "/v1/grants/99", None, 409, "nothing was allowed as number 99"),
+        ("POST", "/v1/facts/99", {"text": "a"}, 409, "99"),
+        ("POST", "/v1/blocks/a-b", {"text": "a"}, 409, "is no label"),
+        ("POST", "/v1/blocks/task", {"text": "a" * 2001}, 409, "more than its bound of 2000"),
         ("DELETE", "/v1/facts/99", None, 409, "99"),
         ("GET", "/nothing", None, 404, "Not Found"),
     ],
@@ -210,6 +216,18 @@ def test_cost_is_what_the_command_says(control: Control) -> None:
     assert [row["name"] for row in cost["rows"]] == ["clerk"]
     assert len(cost["total"]["bills"]) == 3
     assert {"name": "control_port", "value": 0} in control.get("/v1/settings")
+
+
+def test_a_fact_is_said_anew_and_a_block_is_set(control: Control) -> None:
+    memory = control.runtime.store.memory
+    old = memory.remember("Ada keeps bees.", source="a.txt", at=datetime.now(UTC), agent="clerk")
+    new = control.client.post(f"/v1/facts/{old.id}", json={"text": "Ada keeps hens."}).json()
+    assert (new["text"], new["source"], new["agent"]) == ("Ada keeps hens.", "person", "clerk")
+    assert memory.fact(old.id).superseded_by == new["id"]
+    assert [fact["text"] for fact in control.get("/v1/facts")] == ["Ada keeps hens."]
+    answer = control.client.post("/v1/blocks/task?agent=clerk", json={"text": "Rest."})
+    assert (answer.json()["value"], answer.json()["agent"]) == ("Rest.", "clerk")
+    assert [block["label"] for block in control.get("/v1/blocks")] == ["task"]
 
 
 # the stream

@@ -186,6 +186,27 @@ async def leaves_it(hands: Hands) -> None:
     assert not hands.still.asked
 
 
+@key("memory", "e")
+async def says_the_fact_anew_or_sets_the_block(hands: Hands) -> None:
+    await hands.until(lambda: hands.table("#facts").row_count == 2)
+    await hands.press()
+    text = await hands.edits()
+    assert text.text == "Ada keeps wasps."
+    text.text = "Ada keeps hens."
+    await hands.press("ctrl+s")
+    await hands.asks("/v1/facts/3", text="Ada keeps hens.")
+    hands.still.asked.clear()
+    blocks = hands.table("#blocks")
+    blocks.focus()
+    blocks.move_cursor(row=1)
+    await hands.until(lambda: blocks.has_focus and blocks.cursor_row == 1)
+    await hands.press()
+    text = await hands.edits()
+    text.text = "Rest."
+    await hands.press("ctrl+s")
+    await hands.asks("/v1/blocks/task?agent=clerk", text="Rest.")
+
+
 @key("memory", "x")
 async def forgets_the_fact(hands: Hands) -> None:
     await hands.until(lambda: hands.table("#facts").row_count == 2)
