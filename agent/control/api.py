@@ -40,8 +40,7 @@ from ...memory import (
 )
 from ...tools import ToolError
 from ...tools.people import PERSON
-from ..cost.report import By, Question, basis_of, report_of
-from ..cost.throughput import Throughput, throughput_of
+from ..cost.report import By, basis_of
 from ..errors import AgentError
 from ..events import Events, Happening
 from ..http import Guard
@@ -52,6 +51,8 @@ from ..runtime import Runtime
 from ..state import STATE
 from ..trace import Trace, trace
 from ..word import Shown
+from .cost import cost_told
+from .home import Home, home_of
 from .metrics import metrics_of
 
 PING_SECONDS = 15.0
@@ -106,31 +107,6 @@ class Problem(BaseModel):
     """Why a request was refused."""
 
     error: str
-
-
-@dataclass(frozen=True)
-class AgentState:
-    """An agent that is up: what starts it, what it is doing, and its last run."""
-
-    name: str
-    description: str
-    model: str
-    triggers: list[str]
-    running: list[Run]
-    queued: int
-    last: Run | None
-
-
-@dataclass(frozen=True)
-class Home:
-    """How the runtime stands."""
-
-    folder: str
-    since: datetime
-    agents: list[AgentState]
-    runs: dict[str, int]
-    inbox: int
-    throughput: Throughput
 
 
 @dataclass(frozen=True)
@@ -195,26 +171,7 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
     @api.get("/v1/home")
     def home() -> Home:
         """How the runtime stands: its agents, the queue, the inbox, the speed."""
-        running, queued = store.runs(state="running"), store.runs(state="queued")
-        return Home(
-            folder=str(runtime.folder),
-            since=since,
-            agents=[
-                AgentState(
-                    name=agent.name,
-                    description=agent.description,
-                    model=runtime.model_of(agent),
-                    triggers=[str(trigger) for trigger in agent.triggers],
-                    running=[run for run in running if run.agent == agent.name],
-                    queued=sum(run.agent == agent.name for run in queued),
-                    last=store.last_run(agent.name),
-                )
-                for agent in sorted(runtime.agents.values(), key=lambda one: one.name)
-            ],
-            runs=store.run_counts(),
-            inbox=len(store.inbox.entries()),
-            throughput=throughput_of(store, datetime.now(UTC)),
-        )
+        return home_of(runtime, since, datetime.now(UTC))
 
     @api.get("/v1/runs")
     def runs(
@@ -332,12 +289,19 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return summary_of(store, job_of(store, job), runtime.folder / STATE, basis)
 
     @api.get("/v1/cost")
-    def cost(by: By = "day") -> dict[str, Any]:
-        """What the work costs here and in the cloud: `gesso cost --json`."""
-        from ..cost.words import report_json
-
-        basis, now = basis_of(runtime.settings), datetime.now(UTC)
-        found = report_json(report_of(store, Question(by), basis, now=now))
+    def cost(
+        by: By = "day",
+        electricity: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
+        hardware: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+        vs: Annotated[list[str] | None, Query(max_length=20)] = None,
+    ) -> dict[str, Any]:
+        """What the work costs here and in the cloud: `gesso cost --json`, with the `series` of its
+        chart and the `machines` that are known. What if a kilowatt hour cost something else, it
+        were another machine, or set against other models."""
+        given = {"electricity": electricity, "hardware": hardware}
+        changed = {name: value for name, value in given.items() if value is not None}
+        basis = basis_of(runtime.settings.model_copy(update=changed), vs or ())
+        found = cost_told(store, by, basis, now=datetime.now(UTC))
         return json.loads(json.dumps(found, default=plain))
 
     @api.get("/v1/settings")

@@ -215,6 +215,8 @@ def test_cost_is_what_the_command_says(control: Control) -> None:
     cost = control.get("/v1/cost", by="agent")
     assert [row["name"] for row in cost["rows"]] == ["clerk"]
     assert len(cost["total"]["bills"]) == 3
+    days, sums = cost["series"]["days"], cost["series"]["sums"]
+    assert (len(days), {len(line) for line in sums.values()}) == (1, {1})
     assert {"name": "control_port", "value": 0} in control.get("/v1/settings")
 
 
@@ -228,6 +230,33 @@ def test_a_fact_is_said_anew_and_a_block_is_set(control: Control) -> None:
     answer = control.client.post("/v1/blocks/task?agent=clerk", json={"text": "Rest."})
     assert (answer.json()["value"], answer.json()["agent"]) == ("Rest.", "clerk")
     assert [block["label"] for block in control.get("/v1/blocks")] == ["task"]
+
+
+def test_cost_is_told_for_what_if(control: Control) -> None:
+    control.runtime.run("clerk", "go")
+    cost = control.get("/v1/cost", electricity=0.5, hardware="laptop", vs=["openai/gpt-4o"])
+    assert cost["terms"]["electricity"] == 0.5
+    assert len(cost["total"]["bills"]) == 1
+    assert set(cost["series"]["sums"]) == {"here", cost["total"]["bills"][0]["name"]}
+    answer = control.client.get("/v1/cost", params={"hardware": "abacus"})
+    assert (answer.status_code, "abacus" in answer.text) == (409, True)
+
+
+def test_home_knows_when_a_trigger_fires_next(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent("name: clerk\ntriggers: [{every: 15m, message: Look.}, {folder: inbox}]")
+    with (
+        Runtime(project, engine=engine(says("hi"))) as runtime,
+        controlled(runtime, project / ".gesso") as address,
+    ):
+        last = datetime(2026, 11, 20, 12, tzinfo=UTC)
+        runtime.store.schedules.fired("clerk", "every 15m", last=last)
+        control = Control(runtime, address)
+        with control.client:
+            (clerk,) = control.get("/v1/home")["agents"]
+        assert [one["name"] for one in clerk["triggers"]] == ["every 15m", "folder inbox *"]
+        assert [one["next"] for one in clerk["triggers"]] == ["2026-11-20T12:15:00Z", None]
 
 
 # the stream

@@ -37,7 +37,8 @@ def text_of(themes: Mapping[str, list[list[tuple[str, str]]]]) -> str:
         ["".join(sign for sign, _ in row).rstrip() for row in rows] for rows in themes.values()
     ]
     for other in others:
-        assert other == text, "the themes say different things"
+        differs = "\n".join(difflib.unified_diff(text, other, lineterm="", n=0))
+        assert other == text, f"the themes say different things\n{differs}"
     lines = [*text]
     for theme, rows in themes.items():
         legend: dict[str, str] = {}

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 from gesso.agent.control.client import Control
+from gesso.agent.cost.hardware import profiles
 from gesso.agent.screens.monitor.app import PANES, Monitor
 from gesso.agent.screens.monitor.editor import Editor
 from gesso.agent.screens.monitor.run import RunPane
@@ -15,7 +16,7 @@ from scene import FOLDER, RUN, WAITING, Still, scene
 from starlette.types import ASGIApp
 from textual.binding import Binding, BindingType
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, TabbedContent, TextArea
+from textual.widgets import DataTable, Input, Static, TabbedContent, TextArea
 
 Key = tuple[str, str]
 Check = Callable[["Hands"], Awaitable[None]]
@@ -46,6 +47,10 @@ class Hands:
     async def edits(self) -> TextArea:
         await self.until(lambda: self.monitor.screen.query(TextArea))
         return self.monitor.screen.query_one(TextArea)
+
+    async def told(self, name: str, text: str) -> None:
+        label = self.monitor.query_one(name, Static)
+        await self.until(lambda: text in str(label.render()))
 
     def table(self, name: str) -> DataTable[str]:
         return self.monitor.query_one(name, DataTable)
@@ -184,6 +189,39 @@ async def leaves_it(hands: Hands) -> None:
     await hands.press()
     await hands.until(lambda: not isinstance(hands.monitor.screen, Editor))
     assert not hands.still.asked
+
+
+@key("cost", "plus", "minus")
+async def asks_what_if_electricity_cost_something_else(hands: Hands) -> None:
+    await hands.told("#what-if", "As it is: its own machine, 0.30 USD a kWh")
+    await hands.press()
+    price = {"plus": "0.35", "minus": "0.25"}[hands.key]
+    await hands.told("#what-if", f"What if: its own machine, {price} USD a kWh")
+
+
+@key("cost", "h")
+async def asks_what_if_it_were_another_machine(hands: Hands) -> None:
+    await hands.told("#what-if", "As it is")
+    await hands.press()
+    first = sorted(profiles())[0]
+    await hands.told("#what-if", f"What if: {first}, ")
+
+
+@key("cost", "c")
+async def asks_what_other_models_would_charge(hands: Hands) -> None:
+    await hands.told("#verdicts", "gpt 4o mini")
+    await hands.press()
+    text = await hands.edits()
+    text.text = "openai/gpt-4o"
+    await hands.press("ctrl+s")
+    await hands.told("#verdicts", "gpt 4o:")
+
+
+@key("cost", "0")
+async def goes_back_to_how_it_is(hands: Hands) -> None:
+    await asks_what_if_it_were_another_machine(Hands(hands.pilot, hands.monitor, hands.still, "h"))
+    await hands.press()
+    await hands.told("#what-if", "As it is: its own machine, 0.30 USD a kWh")
 
 
 @key("memory", "e")

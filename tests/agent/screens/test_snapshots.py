@@ -14,6 +14,7 @@ from scene import FOLDER, Still, scene
 from snapshot import cells_of, check, text_of
 from starlette.types import ASGIApp
 from textual.pilot import Pilot
+from textual.widgets import DataTable
 
 SIZES = ((80, 24), (160, 48))
 RESTING = 3
@@ -67,6 +68,8 @@ async def settled(pilot: Pilot[None], monitor: Monitor) -> list[list[tuple[str, 
     shown = [cells_of(monitor)]
 
     def rests() -> bool:
+        if any(table._require_update_dimensions for table in monitor.query(DataTable)):
+            return False  # its columns are as wide as they were
         shown.append(cells_of(monitor))
         monitor.pane().draw()
         return len(shown) > RESTING and all(one == shown[-1] for one in shown[-RESTING:])
