@@ -4,7 +4,10 @@ found again."""
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from textual import work
@@ -24,7 +27,7 @@ from .jobs import JobsPane
 from .live import SAMPLE_SECONDS, Live
 from .logs import LogsPane
 from .memory import MemoryPane
-from .pane import Pane
+from .pane import Pane, say
 from .run import RunPane
 
 DRAW_SECONDS = 0.1
@@ -70,6 +73,7 @@ class Monitor(App[None]):
         self._folder = folder
         self._lost = "connecting"
         self._dirty = True
+        self._drawn = 0.0
         self._wanted = asyncio.Event()
         self.asking = False
 
@@ -117,7 +121,10 @@ class Monitor(App[None]):
             await self._wanted.wait()
             self._wanted.clear()
             self.asking = True
-            await self._ask()
+            try:
+                await self._ask()
+            except NoMatches:
+                return  # it was answered while the screen is taken down
             self.asking = False
 
     async def _ask(self) -> None:
@@ -127,10 +134,7 @@ class Monitor(App[None]):
             self._set_lost(str(error))
             return
         self._dirty = True
-        try:
-            pane = self.pane()
-        except NoMatches:
-            return  # the screen is being taken down
+        pane = self.pane()
         if pane.stale:
             pane.stale = False
             try:
@@ -144,12 +148,19 @@ class Monitor(App[None]):
         self._dirty = True
 
     def _draw(self) -> None:
-        if not self._dirty:
-            return
-        self._dirty = False
-        self.query_one("#head", Label).update(self._head())
-        self.query_one("#head").set_class(bool(self._lost), "lost")
-        self.pane().draw()
+        if self._dirty:
+            with suppress(NoMatches):  # the screen is taken down while the clock still ticks
+                self._draw_now()
+
+    def _draw_now(self) -> None:
+        head, pane, now = self.query_one("#head", Label), self.pane(), time.monotonic()
+        say(head, self._head())
+        head.set_class(bool(self._lost), "lost")
+        if now - self._drawn >= pane.draw_seconds or not self._drawn:
+            self._drawn, self._dirty = now, False
+            pane.draw()
+        elif math.isinf(pane.draw_seconds):
+            self._dirty = False
 
     def _head(self) -> str:
         if self._lost:
@@ -195,7 +206,7 @@ class Monitor(App[None]):
         pane.stale = True
         pane.take_focus()
         self.ask()
-        self._dirty = True
+        self._dirty, self._drawn = True, 0.0
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)

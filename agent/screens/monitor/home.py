@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Label, Sparkline
 
 from ...log import one_line
-from .pane import Pane, chosen, replace_rows
+from .pane import Pane, chosen, replace_rows, say
 
 SIGNS = {
     "running": "●",
@@ -29,6 +30,8 @@ LAST = 50
 class HomePane(Pane):
     """Its rows lead to a run."""
 
+    draw_seconds = 1.0
+
     def __init__(self) -> None:
         super().__init__()
         self._runs: list[Any] = []
@@ -42,15 +45,16 @@ class HomePane(Pane):
             with Vertical():
                 yield Label("", id="spent-title")
                 yield Sparkline([0.0], id="spent", summary_function=max)
-        agents = DataTable[str](id="agents", cursor_type="row")
+        agents = DataTable[Text](id="agents", cursor_type="row")
         agents.add_columns("agent", "", "doing", "queued", "last run", "triggers")
         yield agents
-        runs = DataTable[str](id="runs", cursor_type="row")
+        runs = DataTable[Text](id="runs", cursor_type="row")
         runs.add_columns("run", "state", "trigger", "queued", "why")
         yield runs
 
     async def refreshed(self) -> None:
         self._runs = await self.monitor.control.get("/v1/runs", limit=LAST)
+        self.draw()
 
     def filter(self, text: str) -> None:
         self._filter = text.casefold()
@@ -74,7 +78,7 @@ class HomePane(Pane):
         line = self.query_one(f"#{name}", Sparkline)
         if line.data != data:
             line.data = data
-        self.query_one(f"#{name}-title", Label).update(title)
+        say(self.query_one(f"#{name}-title", Label), title)
 
     def _kept(self, rows: dict[str, list[str]]) -> dict[str, list[str]]:
         wanted = self._filter

@@ -41,7 +41,7 @@ class InboxPane(Pane):
         self._grants: list[Any] = []
 
     def compose(self) -> ComposeResult:
-        table = DataTable[str](id="entries", cursor_type="row")
+        table = DataTable[Text](id="entries", cursor_type="row")
         table.add_columns("no.", "kind", "agent", "what")
         yield table
         with VerticalScroll(id="entry"):

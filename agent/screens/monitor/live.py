@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ LINES = 2000
 """Lines of the log that are kept."""
 SAMPLES = 120
 SAMPLE_SECONDS = 2.0
+IDLE_SECONDS = 5.0
+"""Without an event of a run, after which another one is followed."""
 
 Event = Mapping[str, Any]
 
@@ -37,7 +40,9 @@ class Live:
         self.log: deque[Event] = deque(maxlen=LINES)
         self.rates: deque[float] = deque([0.0] * SAMPLES, maxlen=SAMPLES)
         self.newest: str | None = None
-        """The run in which something happened last."""
+        """The run to look at where none was chosen: it is kept while it goes on, for where many do
+        nobody could follow the last of all."""
+        self._newest_at = 0.0
         self._tokens = 0
 
     def take(self, event: Event) -> None:
@@ -49,7 +54,7 @@ class Live:
         if run is None:
             return
         view = self.runs.setdefault(run, RunView(run, event.get("agent") or ""))
-        self.newest = run
+        self._follow(run)
         if kind in ("draft", "commit"):
             step = (view.draft or {}).get("step", 0)
             view.draft = {"step": step, **data}
@@ -67,6 +72,12 @@ class Live:
             view.lines.append(f"{time_of(event)} {line}")
         while len(self.runs) > LINES:
             self.runs.pop(next(iter(self.runs)))
+
+    def _follow(self, run: str) -> None:
+        now, followed = time.monotonic(), self.runs.get(self.newest or "")
+        goes_on = followed is not None and followed.state == "running"
+        if run == self.newest or not goes_on or now - self._newest_at > IDLE_SECONDS:
+            self.newest, self._newest_at = run, now
 
     def sample(self) -> None:
         """Called every `SAMPLE_SECONDS`: what was written since the last time becomes a rate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -31,10 +32,10 @@ class MemoryPane(Pane):
         self._blocks: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
-        facts = DataTable[str](id="facts", cursor_type="row")
+        facts = DataTable[Text](id="facts", cursor_type="row")
         facts.add_columns("no.", "agent", "fact", "source", "at")
         yield facts
-        blocks = DataTable[str](id="blocks", cursor_type="row")
+        blocks = DataTable[Text](id="blocks", cursor_type="row")
         blocks.add_columns("block", "agent", "what it says", "at", "")
         yield blocks
 

@@ -12,6 +12,7 @@ from gesso.agent.cost.hardware import profiles
 from gesso.agent.screens.monitor.app import PANES, Monitor
 from gesso.agent.screens.monitor.editor import Editor
 from gesso.agent.screens.monitor.run import RunPane
+from rich.text import Text
 from scene import FOLDER, RUN, WAITING, Still, scene
 from starlette.types import ASGIApp
 from textual.binding import Binding, BindingType
@@ -52,7 +53,7 @@ class Hands:
         label = self.monitor.query_one(name, Static)
         await self.until(lambda: text in str(label.render()))
 
-    def table(self, name: str) -> DataTable[str]:
+    def table(self, name: str) -> DataTable[Text]:
         return self.monitor.query_one(name, DataTable)
 
     def field(self, name: str) -> Input:

@@ -20,6 +20,7 @@ from gesso.agent.log import log, published
 from gesso.agent.recording import recorded, recording
 from gesso.agent.screens.monitor.app import PANES, Monitor
 from gesso.agent.screens.monitor.canvas import BLANK, drawn, told
+from gesso.agent.screens.monitor.lines import Lines
 from gesso.agent.screens.monitor.live import Live
 from gesso.agent.screens.monitor.run import RunPane
 from gesso.engine import load_engine
@@ -27,7 +28,7 @@ from gesso.tools import Redactor
 from rich.style import Style
 from scripted import calls, engine, says
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, Label, RichLog, Static, TabbedContent, TextArea
+from textual.widgets import DataTable, Input, Label, Static, TabbedContent, TextArea
 
 Look = Callable[[Pilot[None], Monitor], Awaitable[None]]
 FRONT = (
@@ -96,7 +97,7 @@ def text(monitor: Monitor, name: str) -> str:
 
 def rows(monitor: Monitor, name: str) -> list[list[str]]:
     table = monitor.query_one(name, DataTable)
-    return [table.get_row(key) for key in table.rows]
+    return [[str(cell) for cell in table.get_row(key)] for key in table.rows]
 
 
 def test_home_shows_the_agents_and_the_runs(runtime: Runtime, state: Path) -> None:
@@ -238,7 +239,7 @@ def test_a_run_that_was_not_watched_is_told_from_the_store(runtime: Runtime, sta
 
     async def look(pilot: Pilot[None], monitor: Monitor) -> None:
         monitor.run_of(run.id)
-        lines = await until(pilot, lambda: monitor.query_one("#lines", RichLog).lines)
+        lines = await until(pilot, lambda: monitor.query_one("#lines", Lines).lines)
         told = "\n".join(line.text for line in lines)
         assert "user: go" in told
         assert "call write_file(" in told
@@ -253,7 +254,7 @@ def test_what_happens_is_seen_as_it_happens(runtime: Runtime, state: Path) -> No
         run = await asyncio.to_thread(runtime.run, "clerk", "go")
         await until(pilot, lambda: run.id in monitor.live.runs)
         await until(pilot, lambda: "waiting" in text(monitor, "#run-head"))
-        log = monitor.query_one("#lines", RichLog)
+        log = monitor.query_one("#lines", Lines)
         await until(pilot, lambda: any("waits: write_file(" in line.text for line in log.lines))
         assert any("turn 1" in line.text for line in log.lines)
 
@@ -284,7 +285,7 @@ def test_logs_are_filtered(runtime: Runtime, state: Path) -> None:
         await until(pilot, lambda: monitor._lost == "")
         log.warning("the bees are out")
         log.warning("the rain is in")
-        lines = monitor.query_one("#log", RichLog)
+        lines = monitor.query_one("#log", Lines)
         await until(pilot, lambda: len(lines.lines) >= 2)
         await pilot.press("slash", *"bees")
         await until(pilot, lambda: len(lines.lines) == 1)
@@ -302,7 +303,7 @@ def test_a_lost_runtime_is_shown_and_found_again(
         await asyncio.to_thread(runtime.__enter__)
         try:
             await until(pilot, lambda: "● " in text(monitor, "#head"))
-            assert rows(monitor, "#agents")[0][0] == "clerk"
+            await until(pilot, lambda: [row[0] for row in rows(monitor, "#agents")] == ["clerk"])
         finally:
             await asyncio.to_thread(runtime.__exit__)
         await until(pilot, lambda: "✗" in text(monitor, "#head"))
@@ -380,7 +381,38 @@ def test_what_a_monitor_keeps_is_bounded() -> None:
         live.take(event | {"data": {"number": 1}})
         live.take({"id": number, "at": at, "kind": "log", "run": None, "data": {"text": ""}})
     assert len(live.runs) == len(live.log) == 2000
-    assert live.newest == "r4999"
+    assert live.newest in live.runs
+
+
+def test_a_run_is_followed_while_it_goes_on() -> None:
+    live = Live()
+    at = datetime.now(UTC).isoformat()
+
+    def happens(run: str, kind: str, **data: Any) -> None:
+        live.take({"id": 1, "at": at, "kind": kind, "run": run, "agent": "a", "data": data})
+
+    happens("r1", "turn", number=1)
+    happens("r2", "turn", number=1)
+    assert live.newest == "r1"
+    happens("r1", "run", state="done")
+    happens("r2", "turn", number=2)
+    assert live.newest == "r2"
+
+
+def test_lines_are_wrapped_at_the_width_that_they_have(runtime: Runtime, state: Path) -> None:
+    async def look(pilot: Pilot[None], monitor: Monitor) -> None:
+        await until(pilot, lambda: monitor._lost == "")
+        log.warning("word " * 30)
+        await pilot.press("7")
+        lines = monitor.query_one("#log", Lines)
+        await until(pilot, lambda: [len(line.text.rstrip()) > 100 for line in lines.lines])
+        await pilot.press("1")
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("7")
+        await until(pilot, lambda: max(len(line.text.rstrip()) for line in lines.lines) < 80)
+        assert len(lines.lines) == 3
+
+    watched(state, look)
 
 
 def test_a_pane_follows_the_newest_unless_one_is_chosen(runtime: Runtime, state: Path) -> None:

@@ -70,6 +70,8 @@ async def settled(pilot: Pilot[None], monitor: Monitor) -> list[list[tuple[str, 
     def rests() -> bool:
         if any(table._require_update_dimensions for table in monitor.query(DataTable)):
             return False  # its columns are as wide as they were
+        if any(one.group == "entry" and not one.is_finished for one in monitor.workers):
+            return False  # a diff is asked for
         shown.append(cells_of(monitor))
         monitor.pane().draw()
         return len(shown) > RESTING and all(one == shown[-1] for one in shown[-RESTING:])
