@@ -76,6 +76,7 @@ class Monitor(App[None]):
         self._drawn = 0.0
         self._wanted = asyncio.Event()
         self.asking = False
+        self._news = False
 
     def compose(self) -> ComposeResult:
         yield Label(id="head", markup=False)
@@ -104,7 +105,7 @@ class Monitor(App[None]):
             self.live.take(event)
             self._dirty = True
             if event["kind"] in ("run", "inbox", "gap"):
-                self.pane().stale = True
+                self._news = True
 
     def _set_lost(self, why: str) -> None:
         self._lost, self._dirty = why, True
@@ -135,13 +136,13 @@ class Monitor(App[None]):
             return
         self._dirty = True
         pane = self.pane()
-        if pane.stale:
-            pane.stale = False
+        if pane.stale or self._news:
+            pane.stale = self._news = False
             try:
                 await pane.refreshed()
             except AgentError as error:
                 self.notify(one_line(str(error)), severity="warning", markup=False)
-            self._dirty = True
+            self._dirty, self._drawn = True, 0.0
 
     def _sample(self) -> None:
         self.live.sample()

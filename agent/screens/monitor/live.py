@@ -11,6 +11,8 @@ from typing import Any
 
 LINES = 2000
 """Lines of the log that are kept."""
+RUNS = 200
+"""Runs that are kept, each with its lines and a canvas: some 50 KB."""
 SAMPLES = 120
 SAMPLE_SECONDS = 2.0
 IDLE_SECONDS = 5.0
@@ -53,7 +55,8 @@ class Live:
             return
         if run is None:
             return
-        view = self.runs.setdefault(run, RunView(run, event.get("agent") or ""))
+        view = self.runs.pop(run, None) or RunView(run, event.get("agent") or "")
+        self.runs[run] = view  # as the last of all: what was silent longest goes first
         self._follow(run)
         if kind in ("draft", "commit"):
             step = (view.draft or {}).get("step", 0)
@@ -70,7 +73,7 @@ class Live:
         if line:
             view.last = line
             view.lines.append(f"{time_of(event)} {line}")
-        while len(self.runs) > LINES:
+        while len(self.runs) > RUNS:
             self.runs.pop(next(iter(self.runs)))
 
     def _follow(self, run: str) -> None:

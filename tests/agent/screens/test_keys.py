@@ -35,7 +35,7 @@ class Hands:
         await self.pilot.press(*(keys or (self.key,)))
 
     async def until(self, wanted: Callable[[], object]) -> None:
-        for _ in range(300):
+        for _ in range(1000):
             if wanted():
                 return
             await self.pilot.pause(0.02)

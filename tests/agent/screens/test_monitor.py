@@ -21,7 +21,7 @@ from gesso.agent.recording import recorded, recording
 from gesso.agent.screens.monitor.app import PANES, Monitor
 from gesso.agent.screens.monitor.canvas import BLANK, drawn, told
 from gesso.agent.screens.monitor.lines import Lines
-from gesso.agent.screens.monitor.live import Live
+from gesso.agent.screens.monitor.live import LINES, RUNS, Live
 from gesso.agent.screens.monitor.run import RunPane
 from gesso.engine import load_engine
 from gesso.tools import Redactor
@@ -107,7 +107,7 @@ def test_home_shows_the_agents_and_the_runs(runtime: Runtime, state: Path) -> No
         await until(pilot, lambda: rows(monitor, "#runs"))
         assert rows(monitor, "#runs")[0][:2] == [run.id, "✉ waiting"]
         assert rows(monitor, "#agents")[0][:2] == ["clerk", "✉"]
-        assert "1 wait for you" in text(monitor, "#head")
+        await until(pilot, lambda: "1 wait for you" in text(monitor, "#head"))
         monitor.query_one("#runs", DataTable).focus()
         await pilot.press("enter")
         await until(pilot, lambda: run.id in text(monitor, "#run-head"))
@@ -207,7 +207,7 @@ def test_a_question_is_answered(project: Path, state: Path) -> None:
             await pilot.press("3")
             await until(pilot, lambda: rows(monitor, "#entries"))
             await pilot.press("a")
-            assert monitor.query_one("#answer", Input).has_focus, "a question wants an answer"
+            await until(pilot, lambda: monitor.query_one("#answer", Input).has_focus)
             await pilot.press(*"2026", "enter")
             await until(pilot, lambda: not rows(monitor, "#entries"))
 
@@ -380,7 +380,7 @@ def test_what_a_monitor_keeps_is_bounded() -> None:
         event = {"id": number, "at": at, "kind": "turn", "run": f"r{number}", "agent": "a"}
         live.take(event | {"data": {"number": 1}})
         live.take({"id": number, "at": at, "kind": "log", "run": None, "data": {"text": ""}})
-    assert len(live.runs) == len(live.log) == 2000
+    assert (len(live.runs), len(live.log)) == (RUNS, LINES)
     assert live.newest in live.runs
 
 
@@ -405,12 +405,13 @@ def test_lines_are_wrapped_at_the_width_that_they_have(runtime: Runtime, state: 
         log.warning("word " * 30)
         await pilot.press("7")
         lines = monitor.query_one("#log", Lines)
-        await until(pilot, lambda: [len(line.text.rstrip()) > 100 for line in lines.lines])
+        await until(pilot, lambda: lines.lines)
+        assert max(len(line.text.rstrip()) for line in lines.lines) > 100
         await pilot.press("1")
         await pilot.resize_terminal(80, 24)
         await pilot.press("7")
-        await until(pilot, lambda: max(len(line.text.rstrip()) for line in lines.lines) < 80)
-        assert len(lines.lines) == 3
+        await until(pilot, lambda: len(lines.lines) == 3)
+        assert max(len(line.text.rstrip()) for line in lines.lines) < 80
 
     watched(state, look)
 
