@@ -40,7 +40,7 @@ class Lines(RichLog):
         self.clear()
 
     def on_resize(self, event: Resize) -> None:
-        wide = self.scrollable_content_region.width
+        wide = event.size.width
         if wide and wide != self._wide:
             self._wide = wide
             self.clear()
@@ -58,5 +58,5 @@ class Lines(RichLog):
     def _pour(self) -> None:
         self._pouring = False
         for _ in range(min(AT_ONCE, len(self._waiting))):
-            self.write(self._waiting.popleft())
+            self.write(self._waiting.popleft(), expand=True)  # the console may be narrower
         self._pour_soon(SOON_SECONDS)

@@ -95,6 +95,10 @@ def text(monitor: Monitor, name: str) -> str:
     return str(monitor.query_one(name, Static).render())
 
 
+def widest(lines: Lines) -> int:
+    return max((len(line.text.rstrip()) for line in lines.lines), default=0)
+
+
 def rows(monitor: Monitor, name: str) -> list[list[str]]:
     table = monitor.query_one(name, DataTable)
     return [[str(cell) for cell in table.get_row(key)] for key in table.rows]
@@ -405,13 +409,11 @@ def test_lines_are_wrapped_at_the_width_that_they_have(runtime: Runtime, state: 
         log.warning("word " * 30)
         await pilot.press("7")
         lines = monitor.query_one("#log", Lines)
-        await until(pilot, lambda: lines.lines)
-        assert max(len(line.text.rstrip()) for line in lines.lines) > 100
+        await until(pilot, lambda: widest(lines) > 100)
         await pilot.press("1")
         await pilot.resize_terminal(80, 24)
         await pilot.press("7")
-        await until(pilot, lambda: len(lines.lines) == 3)
-        assert max(len(line.text.rstrip()) for line in lines.lines) < 80
+        await until(pilot, lambda: len(lines.lines) == 3 and widest(lines) < 80)
 
     watched(state, look)
 
