@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-monitor pictures train eval ablation soak clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-monitor pictures train eval ablation soak snapshots clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -80,6 +80,9 @@ bench-monitor: $(VENV)/.installed-dev  ## keys, processor and memory of the moni
 
 pictures: $(VENV)/.installed-dev  ## the monitor's panes as the README shows them
 	$(BIN)/python -m gesso.agent.screens.pictures agent/screens/shots
+
+snapshots: $(VENV)/.installed-dev  ## keep what the monitor's screens show now, for the tests and for a review
+	GESSO_SNAPSHOTS=write $(BIN)/pytest -n 0 tests/agent/screens/test_snapshots.py
 
 bench-ledger: $(VENV)/.installed  ## a month's cost over ten million generations, and what one more takes
 	$(BIN)/python -m gesso.agent.benchmarks.ledger

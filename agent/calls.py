@@ -4,7 +4,7 @@ A call is a durable step, and a step that was cut short runs again, in the same 
 in a later one. What the log says of the first try keeps the second from doing harm: a call that has
 finished or failed is not made again, and one that had begun is made again only if its tool says
 that this is safe; else the person is asked. What the person approved is made as it was shown,
-unless the agent's permissions deny it by now.
+or as they changed it, unless the agent's permissions deny it by now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from ..engine import ToolCall
 from ..memory import Entry, EntryKind, Event, EventKind, Store, StoreError
-from ..tools import Context, Registry, Tool, ToolError, Workspace, read_secrets
+from ..tools import Context, Registry, Rules, Tool, ToolError, Workspace, read_secrets
 from ..tools.permissions import Call, decide
 from ..tools.tool import PersonNeeded
 from .agent import Agent
@@ -83,6 +83,11 @@ class Calls:
             skills=agent.skills,
         )
 
+    def rules(self, agent: Agent) -> Rules:
+        """What the agent's file says, and what the person has allowed since."""
+        granted = tuple(grant.rule for grant in self._store.grants.all(agent.name))
+        return agent.rules.model_copy(update={"allow": (*agent.rules.allow, *granted)})
+
     def make(self, asked: Asked) -> Answer:
         """What the permissions, the person or the tool refuse is told to the model."""
         start = time.monotonic()
@@ -98,7 +103,7 @@ class Calls:
         tools = {tool.name: tool for tool in self.tools(asked.agent)}
         if asked.call.name not in tools:
             raise ToolError(f"no tool is called {asked.call.name}")
-        call = Call(tools[asked.call.name], asked.call.arguments)
+        call = made = Call(tools[asked.call.name], asked.call.arguments)
         done = self._store.audit.find(asked.key, "finished")
         if done is not None:
             return Answer(True, done.detail)
@@ -113,7 +118,9 @@ class Calls:
             raise ToolError(_refusal(entry))
         if entry is not None and entry.kind == "question":
             return Answer(True, entry.note)
-        decision = decide(call, asked.agent.rules, asked.tainted)
+        if entry is not None:
+            call = Call(call.tool, entry.arguments if entry.edited is None else entry.edited)
+        decision = decide(call, self.rules(asked.agent), asked.tainted)
         if entry is None or decision.verdict == "deny":
             self._log(asked, call, decision.verdict, decision.reason)
         if decision.verdict == "deny":
@@ -123,10 +130,15 @@ class Calls:
         if begun is not None and not call.tool.idempotent and not _repeated(entry, begun):
             reason = "it was begun and cut short, so it may have happened; approve to make it again"
             return self._ask(asked, call, "interrupted", call.text, reason)
+        told = ""
+        if call.text != made.text:
+            self._log(asked, call, "edited", f"by the person, in place of {made.text}")
+            told = f"[the person changed the call to {call.text}]\n"
         self._log(asked, call, "begun")
-        return self._carry_out(asked, call)
+        return self._carry_out(asked, call, told)
 
-    def _carry_out(self, asked: Asked, call: Call) -> Answer:
+    def _carry_out(self, asked: Asked, call: Call, told: str) -> Answer:
+        """`told` stands before the result."""
         start = time.monotonic()
         try:
             # As they are now, and never part of what a step keeps.
@@ -147,9 +159,11 @@ class Calls:
         except PersonNeeded as needed:
             return self._ask(asked, call, "question", needed.question, "the agent asks")
         except ToolError as error:
-            self._log(asked, call, "failed", str(error), time.monotonic() - start)
-            raise
-        content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+            why = f"{told}{error}"
+            self._log(asked, call, "failed", why, time.monotonic() - start)
+            raise ToolError(why) from None
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        content = told + text
         self._log(asked, call, "finished", content, time.monotonic() - start)
         return Answer(True, content)
 

@@ -53,6 +53,7 @@ from .state import SECRETS, state_of
 from .telemetry import record_state, run_span
 from .trigger import FolderTrigger, MessageTrigger, Trigger, WebhookTrigger
 from .watch import Watch
+from .word import Word
 
 log = logging.getLogger("gesso")
 
@@ -109,6 +110,9 @@ class Runtime:
             workspace=self._workspace,
             secrets=self._secrets,
             listeners=self._listeners,
+        )
+        self.word = Word(
+            self.store, self._workspace, self._secrets, lambda: self.agents, calls.tools
         )
         self.events = Events()
         self._loop = Loop(

@@ -15,6 +15,7 @@ from .errors import (
     StoreVersionError,
     TransferError,
 )
+from .grants import Grants
 from .jobs import Jobs, value_at
 from .ledger import Ledger, spends_of
 from .memory import Memory
@@ -31,6 +32,7 @@ from .rows import (
     EventKind,
     Extraction,
     Fact,
+    Grant,
     Job,
     JobCounts,
     JobDocument,
@@ -70,6 +72,8 @@ __all__ = [
     "Extraction",
     "Fact",
     "FactError",
+    "Grant",
+    "Grants",
     "InboxError",
     "Job",
     "JobCounts",

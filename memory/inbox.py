@@ -68,20 +68,35 @@ class Inbox:
         with self._database.read() as connection:
             return [_entry(row) for row in connection.execute(statement)]
 
-    def decide(self, number: int, verdict: Verdict, *, note: str, at: datetime) -> Entry:
-        """Write down what the person said. Raises `InboxError` where there is no such entry, where
+    def entry(self, number: int) -> Entry:
+        """Raises `InboxError` where there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(select(inbox).where(inbox.c.id == number)).first()
+        if row is None:
+            raise InboxError(f"there is no entry {number} in the inbox; see gesso inbox")
+        return _entry(row)
+
+    def decide(
+        self,
+        number: int,
+        verdict: Verdict,
+        *,
+        note: str,
+        at: datetime,
+        edited: Mapping[str, Any] | None = None,
+    ) -> Entry:
+        """Write down what the person said; `edited` are the arguments that they put in the place
+        of the call's. Raises `InboxError` where there is no such entry, where
         it was decided before, or where its run was cancelled."""
-        values = {"verdict": verdict, "note": note, "decided": at.timestamp()}
+        values: dict[str, Any] = {"verdict": verdict, "note": note, "decided": at.timestamp()}
+        values |= {"edited": None if edited is None else dict(edited)}
         with self._database.write() as connection:
             changed = connection.execute(
                 update(inbox)
                 .where(inbox.c.id == number, inbox.c.verdict.is_(None), _alive)
                 .values(values)
             ).rowcount
-            row = connection.execute(select(inbox).where(inbox.c.id == number)).first()
-        if row is None:
-            raise InboxError(f"there is no entry {number} in the inbox; see gesso inbox")
-        entry = _entry(row)
+        entry = self.entry(number)
         if not changed and entry.verdict is None:
             raise InboxError(f"entry {number}: its run was cancelled")
         if not changed:
@@ -104,4 +119,5 @@ def _entry(row: Row[Any]) -> Entry:
         verdict=cast(Verdict | None, row.verdict),
         note=row.note,
         decided=None if row.decided is None else time_of(row.decided),
+        edited=row.edited,
     )

@@ -15,7 +15,7 @@ RunState = Literal[
 Wanted = Literal["pause", "cancel"]
 EntryKind = Literal["approval", "interrupted", "question", "message"]
 Verdict = Literal["approved", "denied"]
-EventKind = Literal["allow", "ask", "deny", "begun", "finished", "failed"]
+EventKind = Literal["allow", "ask", "deny", "edited", "begun", "finished", "failed"]
 DocumentState = Literal["waiting", "done", "failed"]
 EnergySource = Literal["measured", "estimated", "unknown"]
 
@@ -161,6 +161,7 @@ class Entry:
     `approval`: the call of `text` needs the person's word. `interrupted`: it had begun when the
     process died, and may or may not have happened. `question`: the agent asks `text`, and the
     person's `note` is the answer. `message`: the agent tells `text`; nothing waits for it.
+    `edited` are the arguments that the person put in the place of the call's.
     """
 
     id: int
@@ -176,13 +177,26 @@ class Entry:
     verdict: Verdict | None = None
     note: str = ""
     decided: datetime | None = None
+    edited: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What the person allowed an agent for good when they approved a call: a rule of permissions,
+    that counts as if it stood in the agent's file under `allow`."""
+
+    id: int
+    agent: str
+    rule: str
+    at: datetime
 
 
 @dataclass(frozen=True)
 class Event:
     """One line of the audit log: a decision about a call, its beginning, or its end.
 
-    `text` is the exact call. `detail` is the reason of a decision, or the result; `seconds` what
+    `text` is the exact call. `detail` is the reason of a decision, the call that was `edited`, or
+    the result; `seconds` what
     the call took.
     """
 

@@ -28,6 +28,15 @@ class Schedules:
             connection.execute(insert(schedules).values(**row).on_conflict_do_nothing())
             return time_of(connection.execute(found).scalar_one())
 
+    def last(self, agent: str, trigger: str) -> datetime | None:
+        """The last firing, or the first sight; `None` of a schedule that was never seen."""
+        found = select(schedules.c.last).where(
+            schedules.c.agent == agent, schedules.c.trigger == trigger
+        )
+        with self._database.read() as connection:
+            last = connection.execute(found).scalar()
+        return None if last is None else time_of(last)
+
     def fired(self, agent: str, trigger: str, *, last: datetime) -> None:
         """A schedule has come as far as `last`; it never goes back."""
         row = {"agent": agent, "trigger": trigger, "last": last.timestamp()}

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from .audit import Audit
 from .database import Database
+from .grants import Grants
 from .inbox import Inbox
 from .jobs import Jobs
 from .ledger import Ledger
@@ -55,6 +56,7 @@ class Store:
         self._database = Database(url, busy_timeout=busy_timeout)
         self.memory = Memory(self._database, embedding=embedding)
         self.inbox = Inbox(self._database)
+        self.grants = Grants(self._database)
         self.mail = Mail(self._database)
         self.audit = Audit(self._database)
         self.schedules = Schedules(self._database)
@@ -190,6 +192,20 @@ class Store:
         """How many runs are in each state."""
         statement = select(runs.c.state, func.count().label("number")).group_by(runs.c.state)
         return {row.state: row.number for row in self._all(statement)}
+
+    def queued_counts(self) -> dict[str, int]:
+        """How many runs of each agent are queued."""
+        statement = select(runs.c.agent, func.count().label("number")).group_by(runs.c.agent)
+        rows = self._all(statement.where(runs.c.state == "queued"))
+        return {row.agent: row.number for row in rows}
+
+    def last_runs(self) -> dict[str, Run]:
+        """Each agent's run that was queued last."""
+        newest = select(runs.c.agent, func.max(runs.c.queued).label("queued"))
+        newest = newest.group_by(runs.c.agent).subquery()
+        same = (runs.c.agent == newest.c.agent) & (runs.c.queued == newest.c.queued)
+        statement = select(runs).join(newest, same).order_by(runs.c.id)
+        return {row.agent: run_of(row) for row in self._all(statement)}
 
     def last_run(self, agent: str) -> Run | None:
         """The agent's run that was queued last."""

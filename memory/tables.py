@@ -179,8 +179,20 @@ inbox = Table(
     Column("verdict", String),
     Column("note", Text, nullable=False, server_default=""),
     Column("decided", Float),
+    Column("edited", JSON(none_as_null=True)),
     UniqueConstraint("call", "part", name="inbox_once"),
     Index("inbox_open", "verdict", "run"),
+    sqlite_autoincrement=True,
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("agent", "rule", name="grants_once"),
     sqlite_autoincrement=True,
 )
 

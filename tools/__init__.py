@@ -1,5 +1,6 @@
 """The tools room: what an agent may do, and the folder it may do it in."""
 
+from .changes import changes_of
 from .documents import STANDARD_INPUT, Document, DocumentReader, Limits, find_documents
 from .errors import (
     ArgumentError,
@@ -66,6 +67,7 @@ __all__ = [
     "Workspace",
     "WorkspaceError",
     "called",
+    "changes_of",
     "decide",
     "find_documents",
     "read_secrets",

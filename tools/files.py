@@ -74,16 +74,9 @@ def edit_file(
     context: Context,
 ) -> str:
     """Replace one passage of a text file."""
-    text = _whole(path, context)
-    # a match may overlap the one before, which str.count would not see
-    start = text.find(old)
-    if not old or start < 0:
-        raise ArgumentError(f"edit_file: old: does not stand in {path}; copy it from the file")
-    if text.find(old, start + 1) >= 0:
-        what = f"stands in {path} more than once; take more of what is around it"
-        raise ArgumentError(f"edit_file: old: {what}")
-    context.workspace.write(path, text[:start] + new + text[start + len(old) :])
-    return f"{path}: line {text.count(chr(10), 0, start) + 1} edited"
+    text, line = edited(_whole(path, context), path, old, new)
+    context.workspace.write(path, text)
+    return f"{path}: line {line} edited"
 
 
 @tool(idempotent=True)
@@ -131,6 +124,20 @@ def search_files(
     except TimeoutError:
         end = f"[stopped after {SEARCH_SECONDS:g} seconds: look for something simpler]"
     return context.cut("\n".join([*found, end] if end else found) or "[nothing found]")
+
+
+def edited(text: str, path: str, old: str, new: str) -> tuple[str, int]:
+    """A file's text with one passage replaced, and the line on which that was. Raises
+    `ArgumentError` where it does not stand there exactly once."""
+    # a match may overlap the one before, which str.count would not see
+    start = text.find(old)
+    if not old or start < 0:
+        raise ArgumentError(f"edit_file: old: does not stand in {path}; copy it from the file")
+    if text.find(old, start + 1) >= 0:
+        what = f"stands in {path} more than once; take more of what is around it"
+        raise ArgumentError(f"edit_file: old: {what}")
+    line = text.count("\n", 0, start) + 1
+    return text[:start] + new + text[start + len(old) :], line
 
 
 def beginning(workspace: Workspace, path: str, context: Context) -> str:

@@ -146,6 +146,25 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> str:
     return f"{name}({json.dumps(arguments, sort_keys=True, ensure_ascii=False)})"
 
 
+def rule_of(call: Call) -> str | None:
+    """The rule that names this call by its first argument, and no other; `None` where there is
+    none, because a sign of the argument would stand for others."""
+    name = next(iter(call.tool.parameters.get("properties", {})), None)
+    if name is None:
+        return call.tool.name
+    value = call.arguments.get(name)
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    kind = call.tool.kinds.get(name)
+    if kind is not None and kind in SPELLINGS:
+        try:
+            text = SPELLINGS[kind](text)
+        except ValueError:
+            return None
+    rule = f"{call.tool.name}({name}={text})"
+    fits = text and text == text.strip() and not set("*?") & set(text)
+    return rule if fits and Rules(allow=(rule,)).fitting(call) else None
+
+
 @dataclass(frozen=True)
 class Decision:
     """What becomes of a call: `allow` runs it, `ask` parks it for a person, `deny` refuses it.

@@ -24,9 +24,11 @@ from starlette.types import ASGIApp
 
 from ...memory import (
     Block,
+    BlockError,
     Entry,
     Fact,
     FactError,
+    Grant,
     InboxError,
     Job,
     JobError,
@@ -36,9 +38,9 @@ from ...memory import (
     StoreError,
     Verdict,
 )
+from ...tools import ToolError
 from ...tools.people import PERSON
-from ..cost.report import By, Question, basis_of, report_of
-from ..cost.throughput import Throughput, throughput_of
+from ..cost.report import By, basis_of
 from ..errors import AgentError
 from ..events import Events, Happening
 from ..http import Guard
@@ -48,6 +50,9 @@ from ..plain import plain
 from ..runtime import Runtime
 from ..state import STATE
 from ..trace import Trace, trace
+from ..word import Shown
+from .cost import cost_told
+from .home import Home, home_of
 from .metrics import metrics_of
 
 PING_SECONDS = 15.0
@@ -56,6 +61,7 @@ MOST = 500
 
 Made = TypeVar("Made")
 Id = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[\w.:+-]+$")]
+Number = Annotated[int, Path(ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 
@@ -74,6 +80,21 @@ class Decided(_Body):
 
     verdict: Verdict
     note: str = Field(default="", max_length=20_000)
+    edited: dict[str, Any] | None = Field(
+        default=None, description="The arguments that the call is made with"
+    )
+    always: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2000,
+        description="A rule of permissions that the agent is allowed from now on",
+    )
+
+
+class Said(_Body):
+    """What a fact, or a block, is to say."""
+
+    text: str = Field(max_length=20_000)
 
 
 class Wanted(_Body):
@@ -86,31 +107,6 @@ class Problem(BaseModel):
     """Why a request was refused."""
 
     error: str
-
-
-@dataclass(frozen=True)
-class AgentState:
-    """An agent that is up: what starts it, what it is doing, and its last run."""
-
-    name: str
-    description: str
-    model: str
-    triggers: list[str]
-    running: list[Run]
-    queued: int
-    last: Run | None
-
-
-@dataclass(frozen=True)
-class Home:
-    """How the runtime stands."""
-
-    folder: str
-    since: datetime
-    agents: list[AgentState]
-    runs: dict[str, int]
-    inbox: int
-    throughput: Throughput
 
 
 @dataclass(frozen=True)
@@ -156,8 +152,10 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
     @api.exception_handler(AgentError)
     @api.exception_handler(InboxError)
     @api.exception_handler(FactError)
+    @api.exception_handler(BlockError)
     @api.exception_handler(JobError)
     @api.exception_handler(StoreError)
+    @api.exception_handler(ToolError)
     async def refused(_: Request, error: Exception) -> Response:
         return _problem(409, str(error))
 
@@ -173,26 +171,7 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
     @api.get("/v1/home")
     def home() -> Home:
         """How the runtime stands: its agents, the queue, the inbox, the speed."""
-        running, queued = store.runs(state="running"), store.runs(state="queued")
-        return Home(
-            folder=str(runtime.folder),
-            since=since,
-            agents=[
-                AgentState(
-                    name=agent.name,
-                    description=agent.description,
-                    model=runtime.model_of(agent),
-                    triggers=[str(trigger) for trigger in agent.triggers],
-                    running=[run for run in running if run.agent == agent.name],
-                    queued=sum(run.agent == agent.name for run in queued),
-                    last=store.last_run(agent.name),
-                )
-                for agent in sorted(runtime.agents.values(), key=lambda one: one.name)
-            ],
-            runs=store.run_counts(),
-            inbox=len(store.inbox.entries()),
-            throughput=throughput_of(store, datetime.now(UTC)),
-        )
+        return home_of(runtime, since, datetime.now(UTC))
 
     @api.get("/v1/runs")
     def runs(
@@ -232,9 +211,31 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return store.inbox.entries()
 
     @api.post("/v1/inbox/{number}")
-    def decide(number: Annotated[int, Path(ge=0, lt=2**63)], body: Decided) -> Entry:
+    def decide(number: Number, body: Decided) -> Entry:
         """Approve or deny a call, answer a question, put a message aside."""
-        return store.inbox.decide(number, body.verdict, note=body.note, at=datetime.now(UTC))
+        return runtime.word.give(
+            number,
+            body.verdict,
+            note=body.note,
+            edited=body.edited,
+            always=body.always,
+            at=datetime.now(UTC),
+        )
+
+    @api.get("/v1/inbox/{number}")
+    def entry(number: Number) -> Shown:
+        """An entry with what its call would change, and the rule that allows it for good."""
+        return runtime.word.show(number)
+
+    @api.get("/v1/grants")
+    def grants() -> list[Grant]:
+        """What the person allowed the agents for good, beside their files."""
+        return store.grants.all()
+
+    @api.delete("/v1/grants/{number}")
+    def withdraw(number: Number) -> Grant:
+        """Take back what was allowed for good."""
+        return store.grants.withdraw(number)
 
     @api.get("/v1/facts")
     def facts(
@@ -246,10 +247,29 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return store.memory.facts()[::-1][:limit]
 
     @api.delete("/v1/facts/{number}")
-    def forget(number: Annotated[int, Path(ge=0, lt=2**63)]) -> Fact:
+    def forget(number: Number) -> Fact:
         """Forget a fact."""
         store.memory.forget(number, at=datetime.now(UTC))
         return store.memory.fact(number)
+
+    @api.post("/v1/facts/{number}")
+    def say_anew(number: Number, body: Said) -> Fact:
+        """Say a fact anew: the new one, by the person, supersedes it."""
+        old, now = store.memory.fact(number), datetime.now(UTC)
+        return store.memory.remember(
+            body.text,
+            source=PERSON,
+            at=now,
+            agent=old.agent,
+            episode=old.episode,
+            supersedes=[number],
+        )
+
+    @api.post("/v1/blocks/{label}")
+    def set_block(label: Id, body: Said, agent: str | None = None) -> Block:
+        """Set a block, of an agent or of all."""
+        now = datetime.now(UTC)
+        return store.memory.blocks.put(label, body.text, at=now, agent=agent or None)
 
     @api.get("/v1/blocks")
     def blocks() -> list[Block]:
@@ -269,12 +289,19 @@ def application(runtime: Runtime, events: Events, token: str, since: datetime) -
         return summary_of(store, job_of(store, job), runtime.folder / STATE, basis)
 
     @api.get("/v1/cost")
-    def cost(by: By = "day") -> dict[str, Any]:
-        """What the work costs here and in the cloud: `gesso cost --json`."""
-        from ..cost.words import report_json
-
-        basis, now = basis_of(runtime.settings), datetime.now(UTC)
-        found = report_json(report_of(store, Question(by), basis, now=now))
+    def cost(
+        by: By = "day",
+        electricity: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
+        hardware: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+        vs: Annotated[list[str] | None, Query(max_length=20)] = None,
+    ) -> dict[str, Any]:
+        """What the work costs here and in the cloud: `gesso cost --json`, with the `series` of its
+        chart and the `machines` that are known. What if a kilowatt hour cost something else, it
+        were another machine, or set against other models."""
+        given = {"electricity": electricity, "hardware": hardware}
+        changed = {name: value for name, value in given.items() if value is not None}
+        basis = basis_of(runtime.settings.model_copy(update=changed), vs or ())
+        found = cost_told(store, by, basis, now=datetime.now(UTC))
         return json.loads(json.dumps(found, default=plain))
 
     @api.get("/v1/settings")

@@ -24,6 +24,7 @@ class Control:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._client = httpx.AsyncClient(timeout=TIMEOUT)
+        self._known: Address | None = None
 
     async def __aenter__(self) -> Control:
         return self
@@ -48,12 +49,14 @@ class Control:
         return await self._ask("DELETE", path)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        address = address_of(self._state)
         try:
-            answer = await self._client.request(
-                method, f"{address.url}{path}", headers=_shown(address), **options
-            )
+            try:
+                answer = await self._request(method, path, **options)
+            except httpx.ConnectError:  # it may be another process by now
+                self._known = None
+                answer = await self._request(method, path, **options)
         except httpx.HTTPError as error:
+            self._known = None
             raise ControlError(f"the runtime does not answer: {error}") from None
         if answer.is_success:
             return answer.json()
@@ -63,13 +66,26 @@ class Control:
             what = f"status {answer.status_code}"
         raise ControlError(what)
 
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        address = await self._address()
+        url = f"{address.url}{path}"
+        return await self._client.request(method, url, headers=_shown(address), **options)
+
+    async def _address(self) -> Address:
+        """Where the runtime is. To find it takes a while, so it is only looked for anew when it
+        does not answer, and nothing waits meanwhile that does not want it."""
+        if self._known is None:
+            self._known = await asyncio.to_thread(address_of, self._state)
+        return self._known
+
     async def events(self, lost: Callable[[str], None]) -> AsyncIterator[dict[str, Any]]:
         """Everything that happens, from now on and for ever; a runtime that goes is waited for.
         `lost` is told why it is not heard, and an empty text when it is again."""
         last: int | None = None
         while True:
             try:
-                address = address_of(self._state)
+                self._known = None
+                address = await self._address()
                 headers = _shown(address)
                 if last is not None:
                     headers["Last-Event-ID"] = str(last)

@@ -24,8 +24,9 @@ class Replay:
         """What a recording knows: nothing but its events."""
         if path == "/v1/home":
             rate = {"now": 0.0, "today": None, "sustained": None}
+            late = {"throughput": rate, "today": {"currency": "USD", "hours": []}}
             told = f"a recording, {self._speed:g} times as fast"
-            return {"folder": told, "agents": [], "runs": {}, "inbox": 0, "throughput": rate}
+            return {"folder": told, "agents": [], "runs": {}, "inbox": 0} | late
         if path in ("/v1/runs", "/v1/inbox", "/v1/facts", "/v1/blocks", "/v1/jobs"):
             return []
         if path.startswith("/v1/runs/"):

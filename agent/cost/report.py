@@ -291,6 +291,11 @@ def _electricity(joules: float | None, terms: Terms) -> float | None:
     return None if joules is None else joules / JOULES_A_KWH * terms.electricity
 
 
+def electricity_of(work: Work, terms: Terms) -> float | None:
+    """What the electricity of the generations cost."""
+    return _electricity(_joules(work, terms)[0], terms)
+
+
 def _energy_notes(work: Work, terms: Terms) -> list[str]:
     if not work.generations:
         return []

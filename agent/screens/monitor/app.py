@@ -3,12 +3,17 @@ found again."""
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.widgets import Footer, Input, Label, TabbedContent, TabPane
 
 from ...control.client import Control
@@ -22,7 +27,7 @@ from .jobs import JobsPane
 from .live import SAMPLE_SECONDS, Live
 from .logs import LogsPane
 from .memory import MemoryPane
-from .pane import Pane
+from .pane import Pane, say
 from .run import RunPane
 
 DRAW_SECONDS = 0.1
@@ -68,6 +73,10 @@ class Monitor(App[None]):
         self._folder = folder
         self._lost = "connecting"
         self._dirty = True
+        self._drawn = 0.0
+        self._wanted = asyncio.Event()
+        self.asking = False
+        self._news = False
 
     def compose(self) -> ComposeResult:
         yield Label(id="head", markup=False)
@@ -81,10 +90,11 @@ class Monitor(App[None]):
     def on_mount(self) -> None:
         self.query_one("#filter").display = False
         self.set_interval(DRAW_SECONDS, self._draw)
-        self.set_interval(ASK_SECONDS, self._ask_home)
+        self.set_interval(ASK_SECONDS, self.ask)
         self.set_interval(SAMPLE_SECONDS, self._sample)
         self._listen()
-        self._ask_home()
+        self._ask_when_wanted()
+        self.ask()
         self._draw()
 
     # what is heard
@@ -95,13 +105,30 @@ class Monitor(App[None]):
             self.live.take(event)
             self._dirty = True
             if event["kind"] in ("run", "inbox", "gap"):
-                self.pane().stale = True
+                self._news = True
 
     def _set_lost(self, why: str) -> None:
         self._lost, self._dirty = why, True
 
-    @work(exclusive=True, group="home")
-    async def _ask_home(self) -> None:
+    def ask(self) -> None:
+        """Ask the runtime how it stands, and for what the pane shows where that is stale."""
+        self._wanted.set()
+
+    @work(group="home")
+    async def _ask_when_wanted(self) -> None:
+        """One question at a time, and none is cut short by the next: what is slow would never be
+        answered else."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self.asking = True
+            try:
+                await self._ask()
+            except NoMatches:
+                return  # it was answered while the screen is taken down
+            self.asking = False
+
+    async def _ask(self) -> None:
         try:
             self.home = await self.control.get("/v1/home")
         except AgentError as error:
@@ -109,25 +136,32 @@ class Monitor(App[None]):
             return
         self._dirty = True
         pane = self.pane()
-        if pane.stale:
-            pane.stale = False
+        if pane.stale or self._news:
+            pane.stale = self._news = False
             try:
                 await pane.refreshed()
             except AgentError as error:
                 self.notify(one_line(str(error)), severity="warning", markup=False)
-            self._dirty = True
+            self._dirty, self._drawn = True, 0.0
 
     def _sample(self) -> None:
         self.live.sample()
         self._dirty = True
 
     def _draw(self) -> None:
-        if not self._dirty:
-            return
-        self._dirty = False
-        self.query_one("#head", Label).update(self._head())
-        self.query_one("#head").set_class(bool(self._lost), "lost")
-        self.pane().draw()
+        if self._dirty:
+            with suppress(NoMatches):  # the screen is taken down while the clock still ticks
+                self._draw_now()
+
+    def _draw_now(self) -> None:
+        head, pane, now = self.query_one("#head", Label), self.pane(), time.monotonic()
+        say(head, self._head())
+        head.set_class(bool(self._lost), "lost")
+        if now - self._drawn >= pane.draw_seconds or not self._drawn:
+            self._drawn, self._dirty = now, False
+            pane.draw()
+        elif math.isinf(pane.draw_seconds):
+            self._dirty = False
 
     def _head(self) -> str:
         if self._lost:
@@ -161,7 +195,7 @@ class Monitor(App[None]):
             return
         self.notify(done, markup=False)
         self.pane().stale = True
-        self._ask_home()
+        self.ask()
 
     # keys
 
@@ -172,8 +206,8 @@ class Monitor(App[None]):
         pane = self.pane()
         pane.stale = True
         pane.take_focus()
-        self._ask_home()
-        self._dirty = True
+        self.ask()
+        self._dirty, self._drawn = True, 0.0
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)

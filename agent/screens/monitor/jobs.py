@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import DataTable, Static
@@ -19,7 +20,7 @@ class JobsPane(Pane):
         self._summary: Any = None
 
     def compose(self) -> ComposeResult:
-        table = DataTable[str](id="jobs-table", cursor_type="row")
+        table = DataTable[Text](id="jobs-table", cursor_type="row")
         table.add_columns("job", "state", "documents", "begun", "output")
         yield table
         with VerticalScroll():
@@ -35,7 +36,7 @@ class JobsPane(Pane):
 
     def on_data_table_row_highlighted(self) -> None:
         self.stale = True
-        self.monitor._ask_home()
+        self.monitor.ask()
 
     def draw(self) -> None:
         rows = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,12 @@ from typing import Any
 
 LINES = 2000
 """Lines of the log that are kept."""
+RUNS = 200
+"""Runs that are kept, each with its lines and a canvas: some 50 KB."""
 SAMPLES = 120
 SAMPLE_SECONDS = 2.0
+IDLE_SECONDS = 5.0
+"""Without an event of a run, after which another one is followed."""
 
 Event = Mapping[str, Any]
 
@@ -37,7 +42,9 @@ class Live:
         self.log: deque[Event] = deque(maxlen=LINES)
         self.rates: deque[float] = deque([0.0] * SAMPLES, maxlen=SAMPLES)
         self.newest: str | None = None
-        """The run in which something happened last."""
+        """The run to look at where none was chosen: it is kept while it goes on, for where many do
+        nobody could follow the last of all."""
+        self._newest_at = 0.0
         self._tokens = 0
 
     def take(self, event: Event) -> None:
@@ -48,8 +55,9 @@ class Live:
             return
         if run is None:
             return
-        view = self.runs.setdefault(run, RunView(run, event.get("agent") or ""))
-        self.newest = run
+        view = self.runs.pop(run, None) or RunView(run, event.get("agent") or "")
+        self.runs[run] = view  # as the last of all: what was silent longest goes first
+        self._follow(run)
         if kind in ("draft", "commit"):
             step = (view.draft or {}).get("step", 0)
             view.draft = {"step": step, **data}
@@ -65,8 +73,14 @@ class Live:
         if line:
             view.last = line
             view.lines.append(f"{time_of(event)} {line}")
-        while len(self.runs) > LINES:
+        while len(self.runs) > RUNS:
             self.runs.pop(next(iter(self.runs)))
+
+    def _follow(self, run: str) -> None:
+        now, followed = time.monotonic(), self.runs.get(self.newest or "")
+        goes_on = followed is not None and followed.state == "running"
+        if run == self.newest or not goes_on or now - self._newest_at > IDLE_SECONDS:
+            self.newest, self._newest_at = run, now
 
     def sample(self) -> None:
         """Called every `SAMPLE_SECONDS`: what was written since the last time becomes a rate."""

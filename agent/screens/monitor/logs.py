@@ -6,35 +6,36 @@ from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.widgets import RichLog
 
 from ...log import STYLES, one_line
-from .live import LINES, time_of
+from .lines import Lines
+from .live import time_of
 from .pane import Pane
 
 
 class LogsPane(Pane):
+    draw_seconds = 0.2
+
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
         self._last = 0
 
     def compose(self) -> ComposeResult:
-        yield RichLog(id="log", wrap=True, markup=False, min_width=20, max_lines=LINES)
+        yield Lines("log")
 
     def filter(self, text: str) -> None:
         self._filter, self._last = text.casefold(), 0
-        self.query_one(RichLog).clear()
+        self.query_one(Lines).empty()
         self.draw()
 
     def draw(self) -> None:
-        log = self.query_one(RichLog)
-        for event in self.monitor.live.log:
-            if event["id"] > self._last:
-                self._last = event["id"]
-                line = told(event)
-                if self._filter in line.plain.casefold():
-                    log.write(line)
+        new = [event for event in self.monitor.live.log if event["id"] > self._last]
+        if new:
+            self._last = new[-1]["id"]
+            lines = map(told, new)
+            wanted = self._filter
+            self.query_one(Lines).put(line for line in lines if wanted in line.plain.casefold())
 
 
 def told(event: Any) -> Text:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Label, RichLog
+from textual.widgets import Label
 
 from ...log import one_line
 from .canvas import CanvasView, told
-from .live import LINES
-from .pane import Pane
+from .lines import Lines
+from .pane import Pane, say
 
 
 class RunPane(Pane):
     """Follows the run in which something happened last, unless one was chosen."""
 
+    draw_seconds = 0.1
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "follow", "Follow the newest"),
         Binding("p", "want('pause')", "Pause"),
@@ -34,7 +36,7 @@ class RunPane(Pane):
     def compose(self) -> ComposeResult:
         yield Label(id="run-head", markup=False)
         with Horizontal():
-            yield RichLog(id="lines", wrap=True, markup=False, min_width=20, max_lines=LINES)
+            yield Lines("lines")
             with Vertical(id="canvas-side"):
                 yield Label(id="canvas-head", markup=False)
                 with VerticalScroll():
@@ -54,29 +56,27 @@ class RunPane(Pane):
 
     def draw(self) -> None:
         run = self.run
-        head, log = self.query_one("#run-head", Label), self.query_one(RichLog)
+        head, log = self.query_one("#run-head", Label), self.query_one(Lines)
         view = self.monitor.live.runs.get(run) if run is not None else None
         if run is None:
-            head.update("Nothing has happened yet.")
+            say(head, "Nothing has happened yet.")
             return
         lines = list(view.lines) if view is not None else []
         if not lines and self._trace is not None and self._trace["run"]["id"] == run:
             lines = traced(self._trace)
         state = view.state if view is not None else self._state()
         how = "chosen; f follows the newest" if self._chosen else "the newest"
-        head.update(f"{run} · {state} · {how}")
+        say(head, f"{run} · {state} · {how}")
         before, count = self._shown
         if before != run or len(lines) < count:
-            log.clear()
+            log.empty()
             count = 0
-        for line in lines[count:]:
-            for part in line.split("\n"):
-                log.write(one_line(part))
+        log.put(Text(one_line(part)) for line in lines[count:] for part in line.split("\n"))
         self._shown = run, len(lines)
         draft = view.draft if view is not None else None
         self.query_one(CanvasView).draft = draft
         title = "" if draft is None or view is None else f"turn {view.turn} · {told(draft)}"
-        self.query_one("#canvas-head", Label).update(title)
+        say(self.query_one("#canvas-head", Label), title)
 
     def _state(self) -> str:
         return "" if self._trace is None else self._trace["run"]["state"]

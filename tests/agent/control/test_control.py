@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ ROUTES = (
     ("POST", "/v1/agents/clerk/messages"),
     ("GET", "/v1/inbox"),
     ("POST", "/v1/inbox/1"),
+    ("GET", "/v1/inbox/1"),
+    ("GET", "/v1/grants"),
+    ("DELETE", "/v1/grants/1"),
     ("GET", "/v1/facts"),
     ("DELETE", "/v1/facts/1"),
+    ("POST", "/v1/facts/1"),
+    ("POST", "/v1/blocks/task"),
     ("GET", "/v1/blocks"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/j1"),
@@ -168,6 +174,11 @@ def test_an_agent_is_told_something(control: Control) -> None:
         ("POST", "/v1/agents/clerk/messages", {"text": ""}, 422, "body.text"),
         ("POST", "/v1/inbox/99", {"verdict": "approved"}, 409, "there is no entry 99"),
         ("POST", "/v1/inbox/1", {"verdict": "maybe"}, 422, "body.verdict"),
+        ("GET", "/v1/inbox/99", None, 409, "there is no entry 99"),
+        ("DELETE", "/v1/grants/99", None, 409, "nothing was allowed as number 99"),
+        ("POST", "/v1/facts/99", {"text": "a"}, 409, "99"),
+        ("POST", "/v1/blocks/a-b", {"text": "a"}, 409, "is no label"),
+        ("POST", "/v1/blocks/task", {"text": "a" * 2001}, 409, "more than its bound of 2000"),
         ("DELETE", "/v1/facts/99", None, 409, "99"),
         ("GET", "/nothing", None, 404, "Not Found"),
     ],
@@ -204,7 +215,48 @@ def test_cost_is_what_the_command_says(control: Control) -> None:
     cost = control.get("/v1/cost", by="agent")
     assert [row["name"] for row in cost["rows"]] == ["clerk"]
     assert len(cost["total"]["bills"]) == 3
+    days, sums = cost["series"]["days"], cost["series"]["sums"]
+    assert (len(days), {len(line) for line in sums.values()}) == (1, {1})
     assert {"name": "control_port", "value": 0} in control.get("/v1/settings")
+
+
+def test_a_fact_is_said_anew_and_a_block_is_set(control: Control) -> None:
+    memory = control.runtime.store.memory
+    old = memory.remember("Ada keeps bees.", source="a.txt", at=datetime.now(UTC), agent="clerk")
+    new = control.client.post(f"/v1/facts/{old.id}", json={"text": "Ada keeps hens."}).json()
+    assert (new["text"], new["source"], new["agent"]) == ("Ada keeps hens.", "person", "clerk")
+    assert memory.fact(old.id).superseded_by == new["id"]
+    assert [fact["text"] for fact in control.get("/v1/facts")] == ["Ada keeps hens."]
+    answer = control.client.post("/v1/blocks/task?agent=clerk", json={"text": "Rest."})
+    assert (answer.json()["value"], answer.json()["agent"]) == ("Rest.", "clerk")
+    assert [block["label"] for block in control.get("/v1/blocks")] == ["task"]
+
+
+def test_cost_is_told_for_what_if(control: Control) -> None:
+    control.runtime.run("clerk", "go")
+    cost = control.get("/v1/cost", electricity=0.5, hardware="laptop", vs=["openai/gpt-4o"])
+    assert cost["terms"]["electricity"] == 0.5
+    assert len(cost["total"]["bills"]) == 1
+    assert set(cost["series"]["sums"]) == {"here", cost["total"]["bills"][0]["name"]}
+    answer = control.client.get("/v1/cost", params={"hardware": "abacus"})
+    assert (answer.status_code, "abacus" in answer.text) == (409, True)
+
+
+def test_home_knows_when_a_trigger_fires_next(
+    project: Path, write_agent: Callable[..., Path]
+) -> None:
+    write_agent("name: clerk\ntriggers: [{every: 15m, message: Look.}, {folder: inbox}]")
+    with (
+        Runtime(project, engine=engine(says("hi"))) as runtime,
+        controlled(runtime, project / ".gesso") as address,
+    ):
+        last = datetime(2026, 11, 20, 12, tzinfo=UTC)
+        runtime.store.schedules.fired("clerk", "every 15m", last=last)
+        control = Control(runtime, address)
+        with control.client:
+            (clerk,) = control.get("/v1/home")["agents"]
+        assert [one["name"] for one in clerk["triggers"]] == ["every 15m", "folder inbox *"]
+        assert [one["next"] for one in clerk["triggers"]] == ["2026-11-20T12:15:00Z", None]
 
 
 # the stream

@@ -20,14 +20,15 @@ from gesso.agent.log import log, published
 from gesso.agent.recording import recorded, recording
 from gesso.agent.screens.monitor.app import PANES, Monitor
 from gesso.agent.screens.monitor.canvas import BLANK, drawn, told
-from gesso.agent.screens.monitor.live import Live
+from gesso.agent.screens.monitor.lines import Lines
+from gesso.agent.screens.monitor.live import LINES, RUNS, Live
 from gesso.agent.screens.monitor.run import RunPane
 from gesso.engine import load_engine
 from gesso.tools import Redactor
 from rich.style import Style
 from scripted import calls, engine, says
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, Label, RichLog, Static, TabbedContent
+from textual.widgets import DataTable, Input, Label, Static, TabbedContent, TextArea
 
 Look = Callable[[Pilot[None], Monitor], Awaitable[None]]
 FRONT = (
@@ -82,7 +83,7 @@ def watched(state: Path, look: Look, *, size: tuple[int, int] = (120, 34)) -> No
 
 
 async def until(pilot: Pilot[None], wanted: Callable[[], Any]) -> Any:
-    for _ in range(200):
+    for _ in range(400):
         if found := wanted():
             return found
         await pilot.pause(0.05)
@@ -94,9 +95,13 @@ def text(monitor: Monitor, name: str) -> str:
     return str(monitor.query_one(name, Static).render())
 
 
+def widest(lines: Lines) -> int:
+    return max((len(line.text.rstrip()) for line in lines.lines), default=0)
+
+
 def rows(monitor: Monitor, name: str) -> list[list[str]]:
     table = monitor.query_one(name, DataTable)
-    return [table.get_row(key) for key in table.rows]
+    return [[str(cell) for cell in table.get_row(key)] for key in table.rows]
 
 
 def test_home_shows_the_agents_and_the_runs(runtime: Runtime, state: Path) -> None:
@@ -106,7 +111,7 @@ def test_home_shows_the_agents_and_the_runs(runtime: Runtime, state: Path) -> No
         await until(pilot, lambda: rows(monitor, "#runs"))
         assert rows(monitor, "#runs")[0][:2] == [run.id, "✉ waiting"]
         assert rows(monitor, "#agents")[0][:2] == ["clerk", "✉"]
-        assert "1 wait for you" in text(monitor, "#head")
+        await until(pilot, lambda: "1 wait for you" in text(monitor, "#head"))
         monitor.query_one("#runs", DataTable).focus()
         await pilot.press("enter")
         await until(pilot, lambda: run.id in text(monitor, "#run-head"))
@@ -143,12 +148,42 @@ def test_a_call_is_approved_by_a_key(runtime: Runtime, state: Path, project: Pat
         await pilot.press("3")
         await until(pilot, lambda: rows(monitor, "#entries"))
         assert "path:\n  a.txt" in text(monitor, "#call")
+        await until(pilot, lambda: "+hi" in text(monitor, "#call"))
         await pilot.press("a")
         await until(pilot, lambda: not rows(monitor, "#entries"))
 
     watched(state, look)
     runtime.deliver()
     assert runtime.wait(run.id).state == "done"
+    assert (project / "a.txt").read_text() == "hi"
+
+
+def test_a_call_is_changed_and_allowed_for_good(
+    runtime: Runtime, state: Path, project: Path
+) -> None:
+    first, second = runtime.run("clerk", "go"), runtime.run("clerk", "go")
+
+    async def look(pilot: Pilot[None], monitor: Monitor) -> None:
+        await pilot.press("3")
+        await until(pilot, lambda: "+hi" in text(monitor, "#call"))
+        await pilot.press("e")
+        await until(pilot, lambda: monitor.screen.query(TextArea))
+        field = monitor.screen.query_one(TextArea)
+        assert '"path": "a.txt"' in field.text
+        field.text = '{"path": "b.txt", "text": "ho"}'
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(rows(monitor, "#entries")) == 1)
+        await until(pilot, lambda: "+hi" in text(monitor, "#call"))
+        await pilot.press("w")
+        await until(pilot, lambda: monitor.screen.query(TextArea))
+        assert monitor.screen.query_one(TextArea).text == "write_file(path=a.txt)"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "allowed for good: clerk write" in text(monitor, "#call"))
+
+    watched(state, look)
+    runtime.deliver()
+    assert {runtime.wait(run.id).state for run in (first, second)} == {"done"}
+    assert (project / "b.txt").read_text() == "ho"
     assert (project / "a.txt").read_text() == "hi"
 
 
@@ -176,7 +211,7 @@ def test_a_question_is_answered(project: Path, state: Path) -> None:
             await pilot.press("3")
             await until(pilot, lambda: rows(monitor, "#entries"))
             await pilot.press("a")
-            assert monitor.query_one("#answer", Input).has_focus, "a question wants an answer"
+            await until(pilot, lambda: monitor.query_one("#answer", Input).has_focus)
             await pilot.press(*"2026", "enter")
             await until(pilot, lambda: not rows(monitor, "#entries"))
 
@@ -208,7 +243,7 @@ def test_a_run_that_was_not_watched_is_told_from_the_store(runtime: Runtime, sta
 
     async def look(pilot: Pilot[None], monitor: Monitor) -> None:
         monitor.run_of(run.id)
-        lines = await until(pilot, lambda: monitor.query_one("#lines", RichLog).lines)
+        lines = await until(pilot, lambda: monitor.query_one("#lines", Lines).lines)
         told = "\n".join(line.text for line in lines)
         assert "user: go" in told
         assert "call write_file(" in told
@@ -223,7 +258,7 @@ def test_what_happens_is_seen_as_it_happens(runtime: Runtime, state: Path) -> No
         run = await asyncio.to_thread(runtime.run, "clerk", "go")
         await until(pilot, lambda: run.id in monitor.live.runs)
         await until(pilot, lambda: "waiting" in text(monitor, "#run-head"))
-        log = monitor.query_one("#lines", RichLog)
+        log = monitor.query_one("#lines", Lines)
         await until(pilot, lambda: any("waits: write_file(" in line.text for line in log.lines))
         assert any("turn 1" in line.text for line in log.lines)
 
@@ -254,7 +289,7 @@ def test_logs_are_filtered(runtime: Runtime, state: Path) -> None:
         await until(pilot, lambda: monitor._lost == "")
         log.warning("the bees are out")
         log.warning("the rain is in")
-        lines = monitor.query_one("#log", RichLog)
+        lines = monitor.query_one("#log", Lines)
         await until(pilot, lambda: len(lines.lines) >= 2)
         await pilot.press("slash", *"bees")
         await until(pilot, lambda: len(lines.lines) == 1)
@@ -272,7 +307,7 @@ def test_a_lost_runtime_is_shown_and_found_again(
         await asyncio.to_thread(runtime.__enter__)
         try:
             await until(pilot, lambda: "● " in text(monitor, "#head"))
-            assert rows(monitor, "#agents")[0][0] == "clerk"
+            await until(pilot, lambda: [row[0] for row in rows(monitor, "#agents")] == ["clerk"])
         finally:
             await asyncio.to_thread(runtime.__exit__)
         await until(pilot, lambda: "✗" in text(monitor, "#head"))
@@ -349,8 +384,38 @@ def test_what_a_monitor_keeps_is_bounded() -> None:
         event = {"id": number, "at": at, "kind": "turn", "run": f"r{number}", "agent": "a"}
         live.take(event | {"data": {"number": 1}})
         live.take({"id": number, "at": at, "kind": "log", "run": None, "data": {"text": ""}})
-    assert len(live.runs) == len(live.log) == 2000
-    assert live.newest == "r4999"
+    assert (len(live.runs), len(live.log)) == (RUNS, LINES)
+    assert live.newest in live.runs
+
+
+def test_a_run_is_followed_while_it_goes_on() -> None:
+    live = Live()
+    at = datetime.now(UTC).isoformat()
+
+    def happens(run: str, kind: str, **data: Any) -> None:
+        live.take({"id": 1, "at": at, "kind": kind, "run": run, "agent": "a", "data": data})
+
+    happens("r1", "turn", number=1)
+    happens("r2", "turn", number=1)
+    assert live.newest == "r1"
+    happens("r1", "run", state="done")
+    happens("r2", "turn", number=2)
+    assert live.newest == "r2"
+
+
+def test_lines_are_wrapped_at_the_width_that_they_have(runtime: Runtime, state: Path) -> None:
+    async def look(pilot: Pilot[None], monitor: Monitor) -> None:
+        await until(pilot, lambda: monitor._lost == "")
+        log.warning("word " * 30)
+        await pilot.press("7")
+        lines = monitor.query_one("#log", Lines)
+        await until(pilot, lambda: widest(lines) > 100)
+        await pilot.press("1")
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("7")
+        await until(pilot, lambda: len(lines.lines) == 3 and widest(lines) < 80)
+
+    watched(state, look)
 
 
 def test_a_pane_follows_the_newest_unless_one_is_chosen(runtime: Runtime, state: Path) -> None:
