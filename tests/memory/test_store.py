@@ -202,6 +202,8 @@ def test_the_room_exports_these_names() -> None:
         "Extraction",
         "Fact",
         "FactError",
+        "Grant",
+        "Grants",
         "InboxError",
         "Job",
         "JobCounts",

@@ -80,7 +80,7 @@ class Monitor(App[None]):
 
     def compose(self) -> ComposeResult:
         yield Label(id="head", markup=False)
-        with TabbedContent(id="panes", initial=self._first):
+        with Panes(id="panes", initial=self._first):
             for number, (name, pane) in enumerate(PANES.items(), 1):
                 with TabPane(f"{number} {name.capitalize()}", id=name):
                     yield pane()
