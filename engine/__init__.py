@@ -24,6 +24,8 @@ from .errors import (
     EngineError,
     RequestError,
 )
+from .open_batch import OpenBatch
+from .plan import Plan
 from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
     "EngineError",
     "Event",
     "Message",
+    "OpenBatch",
+    "Plan",
     "Request",
     "RequestError",
     "Result",

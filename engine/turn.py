@@ -50,6 +50,11 @@ class Turn:
         self._step = 0  # of this canvas
         self._work = self._events()
 
+    @property
+    def seconds(self) -> float:
+        """What the turn has taken so far."""
+        return sum(self._seconds.values())
+
     def charge(self, seconds: float, *, denoising: bool) -> None:
         """Add to what the turn has taken."""
         self._seconds[denoising] += seconds

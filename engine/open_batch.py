@@ -1,0 +1,120 @@
+"""A batch that stays open: turns join it and leave it while others are written.
+
+It belongs to one thread, which is the engine's while any turn is in it. What was drawn between two
+turns' ends is shared by those that were written meanwhile, by the seconds that each was charged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import torch
+
+from .batch import Batch
+from .energy import Energy, EnergyMeter, with_energy
+from .errors import EngineError
+from .model import DiffusionGemma
+from .plan import Plan
+from .request import Result
+from .turn import Event, Turn
+
+
+class OpenBatch:
+    """`Engine.open_batch` makes one."""
+
+    def __init__(
+        self,
+        model: DiffusionGemma,
+        begin: Callable[[Sequence[Plan]], list[Turn]],
+        meter: EnergyMeter,
+        turn: threading.Lock,
+    ) -> None:
+        """`begin` makes a turn of each plan; `turn` is held while there is something to write."""
+        self._batch = Batch(model)
+        self._begin = begin
+        self._meter = meter
+        self._turn = turn
+        self._numbers = count()
+        self._shares: dict[int, _Share] = {}
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def join(self, plan: Plan) -> int:
+        """From the next step on, write this too; the number that its events bear. While another
+        caller has the engine, this waits."""
+        if not self._shares:
+            self._turn.acquire()
+            self._meter.start()
+        number = next(self._numbers)
+        try:
+            with torch.inference_mode():
+                (turn,) = self._begin([plan])
+        except BaseException:
+            self._release()
+            raise
+        self._batch.join(number, turn)
+        self._shares[number] = _Share(turn)
+        return number
+
+    def leave(self, number: int) -> None:
+        """Write this no further: it has no result, and no more events."""
+        self._batch.leave(number)
+        self._share()
+        del self._shares[number]
+        self._release()
+
+    def step(self) -> list[tuple[int, Event | EngineError]]:
+        """Write everything on by one pass of the model; what there is to see, each with its number.
+        The last event of each is its result or error."""
+        with torch.inference_mode():
+            found = list(self._batch.step())
+        if any(isinstance(event, Result | EngineError) for _, event in found):
+            self._share()
+            found = [(number, self._with_energy(number, event)) for number, event in found]
+            self._release()
+        return found
+
+    def clear(self) -> None:
+        """Write none of it any further."""
+        for number in list(self._shares):
+            self.leave(number)
+
+    def _with_energy(self, number: int, event: Event | EngineError) -> Event | EngineError:
+        if not isinstance(event, Result | EngineError):
+            return event
+        energy = self._shares.pop(number).energy
+        return event if energy is None else with_energy(energy, event)
+
+    def _share(self) -> None:
+        """Share what was drawn until now, and go on measuring."""
+        drawn = self._meter.stop()
+        self._meter.start()
+        fresh = [share.turn.seconds - share.counted for share in self._shares.values()]
+        whole = sum(fresh)
+        for share, seconds in zip(self._shares.values(), fresh, strict=True):
+            share.take(drawn, seconds / whole if whole else 0.0)
+
+    def _release(self) -> None:
+        if not self._shares:
+            self._meter.stop()
+            self._turn.release()
+
+
+class _Share:
+    """What a turn has drawn so far, and the seconds of it that this is for."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.counted = 0.0
+        self.energy: Energy | None = None
+
+    def take(self, drawn: Energy, share: float) -> None:
+        self.counted = self.turn.seconds
+        before = Energy(0.0, drawn.source) if self.energy is None else self.energy
+        if drawn.joules is None or before.joules is None:
+            self.energy = Energy(None, "unknown")
+        else:
+            self.energy = Energy(before.joules + drawn.joules * share, drawn.source)
