@@ -19,6 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .errors import ListenError
 
 CLOSING_SECONDS = 2
+KEPT_SECONDS = 30
+"""How long a connection is kept for another request: longer than clients do (5 s is usual), so that
+none is closed just when it is used again."""
 MOST_AT_ONCE = 64
 
 
@@ -52,6 +55,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 limit_concurrency=most_at_once,
+                timeout_keep_alive=KEPT_SECONDS,
                 timeout_graceful_shutdown=CLOSING_SECONDS,
                 lifespan="off",
             )

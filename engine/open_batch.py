@@ -32,6 +32,7 @@ class OpenBatch:
         turn: threading.Lock,
     ) -> None:
         """`begin` makes a turn of each plan; `turn` is held while there is something to write."""
+        self._model = model
         self._batch = Batch(model)
         self._begin = begin
         self._meter = meter
@@ -78,9 +79,11 @@ class OpenBatch:
         return found
 
     def clear(self) -> None:
-        """Write none of it any further."""
-        for number in list(self._shares):
-            self.leave(number)
+        """Write none of it any further, also where a step failed half-way."""
+        if self._shares:
+            self._batch = Batch(self._model)
+            self._shares.clear()
+            self._release()
 
     def _with_energy(self, number: int, event: Event | EngineError) -> Event | EngineError:
         if not isinstance(event, Result | EngineError):

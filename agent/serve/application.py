@@ -106,8 +106,11 @@ class Generation(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def patient(message: Any) -> None:
             self._begun = True
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send(message)
+            except (OSError, TimeoutError) as error:
+                raise _GoneError(f"took nothing in: {type(error).__name__}") from None
 
         work = asyncio.create_task(self._answer(scope, receive, patient))
         gone = asyncio.create_task(_hung_up(receive))
@@ -117,8 +120,8 @@ class Generation(Response):
             for task in (work, gone):
                 task.cancel()
             ended = await asyncio.gather(work, gone, return_exceptions=True)
-        if isinstance(ended[0], TimeoutError | OSError):
-            log.info("a client took nothing in for %g seconds, or went", SEND_SECONDS)
+        if isinstance(ended[0], _GoneError):
+            log.info("%s: a client %s", PATHS[self._dialect.api], ended[0])
         elif isinstance(ended[0], Exception):
             raise ended[0]
 
@@ -139,7 +142,7 @@ class Generation(Response):
                 place.leave()
             assert isinstance(result, Result), "a turn's last word is its result"
             response = JSONResponse(self._dialect.answer(asked, result))
-        except (OSError, TimeoutError):  # the client's doing
+        except _GoneError:
             raise
         except Exception as error:
             response = _response(self._refusal(error, asked), self._dialect.problem)
@@ -173,13 +176,17 @@ class Generation(Response):
                 else:
                     await send(_START)
                     await out(telling.begin(one))
-        except (OSError, TimeoutError):  # the client's doing
+        except _GoneError:
             raise
         except Exception as error:
             if not self._begun:
                 raise
             await out(telling.fail(self._refusal(error, asked)))
         await send({"type": "http.response.body", "body": b""})
+
+
+class _GoneError(Exception):
+    """Nobody takes the answer in."""
 
 
 class Text:
@@ -232,7 +239,7 @@ async def _body(request: Request) -> dict[str, Any]:
         kind = "large" if error.status == 413 else "request"
         raise Refusal(error.status, kind, error.what) from None
     try:
-        value = await run_in_threadpool(_json, body)
+        value = _json(body)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "request", f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...engine import Result, Usage
@@ -62,13 +62,13 @@ def fresh(prefix: str) -> str:
 
 def counts(usage: Usage) -> dict[str, Any]:
     """What an API's own usage has no place for."""
-    whole = asdict(usage)
     return {
-        name: whole[name]
-        for name in (
-            *("canvases", "denoising_steps", "prefill_seconds", "denoising_seconds"),
-            *("joules", "energy"),
-        )
+        "canvases": usage.canvases,
+        "denoising_steps": usage.denoising_steps,
+        "prefill_seconds": usage.prefill_seconds,
+        "denoising_seconds": usage.denoising_seconds,
+        "joules": usage.joules,
+        "energy": usage.energy,
     }
 
 

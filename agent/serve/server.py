@@ -20,8 +20,8 @@ log = logging.getLogger("gesso")
 
 AGENT = "serve"
 """Whose the entries in the ledger are, that no agent began."""
-SPARE = 64
-"""Connections beyond the places, so that whoever finds none is told so."""
+SPARE = 256
+"""Connections beyond the places: kept ones, and whoever finds no place and is told so."""
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_pydantic_ai(url: str) -> None:
             model = OpenAIChatModel("sketch", provider=OpenAIProvider(openai_client=client))
             output = ToolOutput(record) if number % 2 else NativeOutput(record)
             agent = Agent(model, output_type=output, retries=0)
-            return (await agent.run(document, model_settings={"max_tokens": 400})).output
+            return (await agent.run(document, model_settings={"max_tokens": 100})).output
 
     def answer(number: int, schema: dict[str, Any], document: str) -> Any:
         rng = random.Random(number)

@@ -182,3 +182,27 @@ def test_commits_come_one_a_canvas(tiny: Engine) -> None:
     tokens = [token for commit in commits for token in commit.tokens]
     assert tiny.tokenizer.decode(tokens) == last.text
     assert len(commits) == last.usage.canvases
+
+
+def test_a_step_that_fails_half_way_leaves_the_engine_usable(
+    tiny: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Request([Message("user", "?")], constraint=choice(["fine", "not so"]), seed=1)
+    batch = tiny.open_batch()
+    batch.join(tiny.prepare(Request(ask.messages, constraint=choice(["certain"]))))
+    batch.join(tiny.prepare(ask))
+
+    def broken(*_: object) -> object:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny.model, "drafting", broken)  # when the first one has ended already
+        with pytest.raises(RuntimeError):
+            list(ends(batch))
+    batch.clear()
+    assert len(batch) == 0
+    expected = tiny.generate(ask)
+    batch.join(tiny.prepare(ask))
+    ((_, found),) = ends(batch)
+    assert isinstance(found, Result)
+    assert found.text == expected.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +196,12 @@ def test_a_stream_of_responses(client: OpenAI) -> None:
 def test_models(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["sketch"]
     assert client.models.retrieve("sketch").owned_by == "gesso"
+
+
+def test_the_readme_shows_it(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## Served to other programs")[1]
+    example = section.split("```python\n")[1].split("```")[0]
+    assert "http://127.0.0.1:8000" in example
+    exec(example.replace("http://127.0.0.1:8000", url), {"schema": SCHEMA})
+    assert "'canvases': 1" in capsys.readouterr().out
