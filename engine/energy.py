@@ -97,30 +97,25 @@ def metered(energy: Energy, ended: Sequence[Result | EngineError]) -> list[Resul
     tokens = [_tokens(one) for one in ended]
     whole = sum(tokens)
     return [
-        with_energy(_part(energy, count / whole), one) if count else one
+        _with(energy, count / whole, one) if count else one
         for count, one in zip(tokens, ended, strict=True)
     ]
-
-
-def with_energy(energy: Energy, one: Result | EngineError) -> Result | EngineError:
-    """A turn that drew this; an error without a usage as it is."""
-    if not isinstance(one, Result | AnswerError):
-        return one
-    usage = replace(one.usage, joules=energy.joules, energy=energy.source)
-    if isinstance(one, Result):
-        return replace(one, usage=usage)
-    one.usage = usage
-    return one
-
-
-def _part(energy: Energy, share: float) -> Energy:
-    return energy if energy.joules is None else Energy(energy.joules * share, energy.source)
 
 
 def _tokens(one: Result | EngineError) -> int:
     if not isinstance(one, Result | AnswerError):
         return 0
     return one.usage.prompt_tokens - one.usage.cached_tokens + one.usage.output_tokens
+
+
+def _with(energy: Energy, share: float, one: Result | EngineError) -> Result | EngineError:
+    assert isinstance(one, Result | AnswerError)
+    joules = None if energy.joules is None else energy.joules * share
+    usage = replace(one.usage, joules=joules, energy=energy.source)
+    if isinstance(one, Result):
+        return replace(one, usage=usage)
+    one.usage = usage
+    return one
 
 
 class Package:

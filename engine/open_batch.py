@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 
 import torch
 
 from .batch import Batch
-from .energy import Energy, EnergyMeter, with_energy
-from .errors import EngineError
+from .energy import Energy, EnergyMeter
+from .errors import AnswerError, EngineError
 from .model import DiffusionGemma
 from .plan import Plan
-from .request import Result
+from .request import Result, Usage
 from .turn import Event, Turn
 
 
@@ -60,12 +61,13 @@ class OpenBatch:
         self._shares[number] = _Share(turn)
         return number
 
-    def leave(self, number: int) -> None:
-        """Write this no further: it has no result, and no more events."""
+    def leave(self, number: int) -> Usage:
+        """Write this no further: it has no result, and no more events. What it took."""
         self._batch.leave(number)
         self._share()
-        del self._shares[number]
+        share = self._shares.pop(number)
         self._release()
+        return share.usage_of(share.turn.usage)
 
     def step(self) -> list[tuple[int, Event | EngineError]]:
         """Write everything on by one pass of the model; what there is to see, each with its number.
@@ -88,8 +90,12 @@ class OpenBatch:
     def _with_energy(self, number: int, event: Event | EngineError) -> Event | EngineError:
         if not isinstance(event, Result | EngineError):
             return event
-        energy = self._shares.pop(number).energy
-        return event if energy is None else with_energy(energy, event)
+        share = self._shares.pop(number)
+        if isinstance(event, Result):
+            return replace(event, usage=share.usage_of(event.usage))
+        if isinstance(event, AnswerError):
+            event.usage = share.usage_of(event.usage)
+        return event
 
     def _share(self) -> None:
         """Share what was drawn until now, and go on measuring."""
@@ -112,12 +118,15 @@ class _Share:
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
         self.counted = 0.0
-        self.energy: Energy | None = None
+        self._energy = Energy(0.0, "unknown")
 
     def take(self, drawn: Energy, share: float) -> None:
         self.counted = self.turn.seconds
-        before = Energy(0.0, drawn.source) if self.energy is None else self.energy
-        if drawn.joules is None or before.joules is None:
-            self.energy = Energy(None, "unknown")
+        if drawn.joules is None or self._energy.joules is None:
+            self._energy = Energy(None, "unknown")
         else:
-            self.energy = Energy(before.joules + drawn.joules * share, drawn.source)
+            self._energy = Energy(self._energy.joules + drawn.joules * share, drawn.source)
+
+    def usage_of(self, usage: Usage) -> Usage:
+        """The turn's usage, with its energy."""
+        return replace(usage, joules=self._energy.joules, energy=self._energy.source)

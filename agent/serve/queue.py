@@ -44,7 +44,7 @@ WEIGHT = 0.2
 
 class Queue:
     """At most `side_by_side` requests are written at once, and `most_waiting` more are let in.
-    `ended` is told of every turn that was written to its end, on the engine's thread."""
+    `ended` is told what every turn took, also one that was given up, on the engine's thread."""
 
     def __init__(
         self,
@@ -127,8 +127,8 @@ class Queue:
                 fresh = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
             try:
                 for number in gone:
-                    batch.leave(number)
                     del written[number]
+                    self._ended(batch.leave(number))
                 for place in fresh:
                     self._begin(batch, place, written)
                 self._step(batch, written)

@@ -112,7 +112,11 @@ def test_a_turn_that_left_says_nothing_more(tiny: Engine) -> None:
     ask = Request([Message("user", "?")], seed=1, max_tokens=200)
     gone, kept = (batch.join(tiny.prepare(replace(ask, seed=seed))) for seed in (1, 2))
     batch.step()
-    batch.leave(gone)
+    batch.step()
+    usage = batch.leave(gone)
+    assert usage.prompt_tokens > 0
+    assert usage.canvases == 1
+    assert usage.prefill_seconds + usage.denoising_seconds > 0
     assert {number for number, _ in ends(batch)} == {kept}
 
 

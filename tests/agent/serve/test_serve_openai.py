@@ -48,7 +48,7 @@ def test_a_chat_is_answered_as_the_engine_would(client: OpenAI, sketch: Engine) 
 
 def test_a_stream_adds_up_to_the_same_answer(client: OpenAI) -> None:
     asked: Any = {"model": "sketch", "messages": [{"role": "user", "content": RECEIPT}], "seed": 5}
-    schema = {"type": "string", "minLength": 150}
+    schema = {"type": "string", "minLength": 150, "maxLength": 160}
     form: Any = {"type": "json_schema", "json_schema": {"name": "text", "schema": schema}}
     whole = client.chat.completions.create(**asked, response_format=form)
     chunks = list(
