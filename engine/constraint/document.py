@@ -156,11 +156,8 @@ class Document:
                     name: self._schema(child, f"{place}/{escape(name)}", base)
                     for name, child in value.items()
                 }
-                if keyword not in (
-                    "dependencies",
-                    "definitions",
-                    "$defs",
-                ):  # `resolve` checks these
+                # a dependency may be names; `resolve` checks a definition that is referred to
+                if keyword not in ("dependencies", "definitions", "$defs"):
                     _check_schemas(value.items(), place)
             elif keyword not in _VERBATIM and isinstance(value, (dict, list)):
                 value = self._schema(value, place, base)
@@ -169,7 +166,7 @@ class Document:
                 raise refused(pointer, keyword, "must be a schema")
             if keyword in LISTS and not (isinstance(value, list) and value):
                 raise refused(pointer, keyword, "must be a list of at least one schema")
-            if keyword in LISTS or listed:
+            if isinstance(value, list) and keyword in (*LISTS, "items"):
                 _check_schemas(enumerate(value), place)
             if not alone or keyword in ("definitions", "$defs"):
                 modern[keyword] = value

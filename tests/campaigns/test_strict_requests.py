@@ -143,11 +143,11 @@ def test_anthropic(url: str) -> None:
                 "messages": [{"role": "user", "content": document}],
             }
             if number % 2:
-                tool = {"name": "save", "input_schema": schema, "strict": True}
-                choice = {"type": "tool", "name": "save"}
+                tool: Any = {"name": "save", "input_schema": schema, "strict": True}
+                choice: Any = {"type": "tool", "name": "save"}
                 made = client.messages.create(**asked, tools=[tool], tool_choice=choice)
                 return made.content[0].input
-            form = {"format": {"type": "json_schema", "schema": schema}}
+            form: Any = {"format": {"type": "json_schema", "schema": schema}}
             with client.messages.stream(**asked, output_config=form) as stream:
                 return json.loads(stream.get_final_text())
 
