@@ -16,7 +16,7 @@ import typer
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DIR]", help="A project, for its settings and secrets; its ledger tells the cost."
+        metavar="DIR", help="A project, for its settings and secrets; its ledger tells the cost."
     ),
 ]
 Model = Annotated[str | None, typer.Option(metavar="M", help="sketch, a folder, or a hub id.")]
