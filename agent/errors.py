@@ -4,7 +4,8 @@ AgentError
 ├── AgentFileError   an agent's or a skill's file is broken: file, line and field are named
 ├── ProjectError     a project folder is missing or without agents, or a name in it is unknown
 ├── ScheduleError    the text of a schedule cannot be read, or names no time
-├── ListenError      the address for webhooks cannot be listened on
+├── ListenError      the address for webhooks, or of a server, cannot be listened on
+├── ServeError       a model cannot be served as it was asked for
 ├── RunError         a run could not be carried out at all
 ├── InstanceError    a project is up already, or is not up
 ├── ControlError     a runtime that is up does not answer, or refuses what it is asked
@@ -37,7 +38,11 @@ class ScheduleError(AgentError):
 
 
 class ListenError(AgentError):
-    """The address for webhooks cannot be listened on."""
+    """The address for webhooks, or of a server, cannot be listened on."""
+
+
+class ServeError(AgentError):
+    """A model cannot be served as it was asked for: others could reach it without a key."""
 
 
 class RunError(AgentError):

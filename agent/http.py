@@ -1,7 +1,9 @@
-"""Small things of every HTTP server of ours: the thread it runs on, and the token it asks for."""
+"""Small things of every HTTP server of ours: the thread it runs on, the token it asks for, and how
+much it reads."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import secrets
@@ -10,12 +12,16 @@ import threading
 from pathlib import Path
 
 import uvicorn
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import ListenError
 
 CLOSING_SECONDS = 2
+KEPT_SECONDS = 30
+"""How long a connection is kept for another request: longer than clients do (5 s is usual), so that
+none is closed just when it is used again."""
 MOST_AT_ONCE = 64
 
 
@@ -26,7 +32,15 @@ class HttpServer:
         ListenError: the address cannot be listened on.
     """
 
-    def __init__(self, application: ASGIApp, host: str, port: int, *, what: str) -> None:
+    def __init__(
+        self,
+        application: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        what: str,
+        most_at_once: int = MOST_AT_ONCE,
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family)
@@ -40,7 +54,8 @@ class HttpServer:
                 application,
                 log_config=None,
                 access_log=False,
-                limit_concurrency=MOST_AT_ONCE,
+                limit_concurrency=most_at_once,
+                timeout_keep_alive=KEPT_SECONDS,
                 timeout_graceful_shutdown=CLOSING_SECONDS,
                 lifespan="off",
             )
@@ -82,3 +97,33 @@ class Guard:
                 refusal = JSONResponse({"error": "a token is needed"}, 401)
                 return await refusal(scope, receive, send)
         return await self._application(scope, receive, send)
+
+
+class BodyError(Exception):
+    """A body is not read to its end: the status that says so, and a reason."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(what)
+        self.status, self.what = status, what
+
+
+async def body_of(request: Request, *, limit: int, seconds: float) -> bytes:
+    """The whole body, or `BodyError` as soon as it is seen to be too large, or takes too long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _body_of(request, limit)
+    except TimeoutError:
+        raise BodyError(408, f"the body took over {seconds:g} seconds") from None
+
+
+async def _body_of(request: Request, limit: int) -> bytes:
+    too_large = BodyError(413, f"the body is larger than {limit:,} bytes")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)

@@ -7,7 +7,6 @@ the body under the hook's secret, in hexadecimal. One that names itself (`X-GitH
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import logging
@@ -21,7 +20,7 @@ from fastapi.responses import JSONResponse
 from ..memory import StoreError
 from ..tools import SecretError
 from .errors import AgentError, ListenError
-from .http import HttpServer
+from .http import BodyError, HttpServer, body_of
 from .trigger import WebhookTrigger
 
 log = logging.getLogger("gesso")
@@ -99,9 +98,9 @@ class Webhooks:
         if signature is None:
             raise _RefusedError(401, "X-Hub-Signature-256 is missing")
         try:
-            body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        except TimeoutError:
-            raise _RefusedError(408, f"the body took over {BODY_SECONDS:g} seconds") from None
+            body = await body_of(request, limit=BODY_LIMIT, seconds=BODY_SECONDS)
+        except BodyError as error:
+            raise _RefusedError(error.status, error.what) from None
         try:
             secret = self._secret(trigger.secret)
         except SecretError as error:
@@ -149,20 +148,6 @@ def message_of(trigger: WebhookTrigger, body: str) -> str:
 
 def _delivery(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-github-delivery") or headers.get("idempotency-key") or None
-
-
-async def _body(request: Request) -> bytes:
-    """The whole body, or `_RefusedError` as soon as it is seen to be too large."""
-    too_large = _RefusedError(413, f"the body is larger than {BODY_LIMIT:,} bytes")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > BODY_LIMIT:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise too_large
-    return bytes(body)
 
 
 class _RefusedError(Exception):

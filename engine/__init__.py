@@ -25,6 +25,8 @@ from .errors import (
     RequestError,
     ServerError,
 )
+from .open_batch import OpenBatch
+from .plan import Plan
 from .remote import AnyEngine, RemoteEngine
 from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
 
@@ -42,6 +44,8 @@ __all__ = [
     "EngineError",
     "Event",
     "Message",
+    "OpenBatch",
+    "Plan",
     "RemoteEngine",
     "Request",
     "RequestError",

@@ -23,6 +23,7 @@ from .course import Course
 from .energy import EnergyMeter, meter_for, metered
 from .errors import EngineError, RequestError
 from .model import DiffusionGemma
+from .open_batch import OpenBatch
 from .plan import Plan
 from .prefixes import Prefixes, blocks_in
 from .prompt import ChatTemplate
@@ -193,6 +194,16 @@ class Engine:
         ended = [found[number] for number in numbers]
         found.update(zip(numbers, metered(energy, ended), strict=True))
         return [found[number] for number in range(len(requests))]
+
+    def prepare(self, request: Request) -> Plan:
+        """A request made ready for an open batch: all that can be slow or refused before the model
+        is needed, on any thread. Raises what `generate` does, but for `AnswerError`."""
+        return Plan.of(self, request)
+
+    def open_batch(self) -> OpenBatch:
+        """A batch that turns join and leave while others are written. The turns are what they would
+        be one at a time."""
+        return OpenBatch(self.model, self._turns, self._meter, self._turn)
 
     def prompt_tokens(self, request: Request) -> int:
         """How many tokens the request's prompt has; nothing is compiled for it.

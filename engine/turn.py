@@ -46,9 +46,27 @@ class Turn:
         self._text = list(plan.prompt)  # and the canvases that are full
         self._noise = Noise(plan.seed, engine.config.text_config.vocab_size, engine.model.device)
         self._seconds = {False: 0.0, True: 0.0}  # of the encoder's passes and of the denoiser's
-        self._canvases = self._steps = 0
+        self._canvases = self._steps = self._output_tokens = 0
         self._step = 0  # of this canvas
         self._work = self._events()
+
+    @property
+    def seconds(self) -> float:
+        """What the turn has taken so far."""
+        return sum(self._seconds.values())
+
+    @property
+    def usage(self) -> Usage:
+        """What that was, and for what; of its own tokens, those that are committed."""
+        return Usage(
+            prompt_tokens=len(self._plan.prompt),
+            cached_tokens=self._cached_tokens,
+            output_tokens=self._output_tokens,
+            canvases=self._canvases,
+            denoising_steps=self._steps,
+            prefill_seconds=self._seconds[False],
+            denoising_seconds=self._seconds[True],
+        )
 
     def charge(self, seconds: float, *, denoising: bool) -> None:
         """Add to what the turn has taken."""
@@ -93,21 +111,13 @@ class Turn:
                 yield from shown(write(canvas), self._draft)
             committed = self._cut(canvas.known)
             written += committed
+            self._output_tokens = len(written)
             posteriors += canvas.posteriors[: len(committed)]
             self._text += canvas.known
             sure = tuple(canvas.posteriors[: len(committed)])
             yield Commit(self._canvases, committed, decode(committed), sure)
         engine.prefixes.keep(self._plan.prompt, self._cache)
-        usage = Usage(
-            prompt_tokens=len(self._plan.prompt),
-            cached_tokens=self._cached_tokens,
-            output_tokens=len(written),
-            canvases=self._canvases,
-            denoising_steps=self._steps,
-            prefill_seconds=self._seconds[False],
-            denoising_seconds=self._seconds[True],
-        )
-        yield self._result(written, posteriors, course.ended, usage)
+        yield self._result(written, posteriors, course.ended, self.usage)
 
     def _draft(self, reads: Reads) -> Draft:
         self._steps += 1

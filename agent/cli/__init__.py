@@ -29,6 +29,7 @@ from .new import new
 from .review import review
 from .run import run
 from .runs import cancel, logs, pause, resume, runs, trace
+from .serve import serve
 from .service import service
 from .status import status
 from .stop import stop
@@ -55,6 +56,7 @@ commands = (
     extract,
     review,
     mcp,
+    serve,
     bench,
     config,
     doctor,

@@ -9,7 +9,7 @@ reference becomes a JSON pointer into the document; one that leaves it is refuse
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -156,12 +156,18 @@ class Document:
                     name: self._schema(child, f"{place}/{escape(name)}", base)
                     for name, child in value.items()
                 }
+                # a dependency may be names; `resolve` checks a definition that is referred to
+                if keyword not in ("dependencies", "definitions", "$defs"):
+                    _check_schemas(value.items(), place)
             elif keyword not in _VERBATIM and isinstance(value, (dict, list)):
                 value = self._schema(value, place, base)
-            if keyword in ONE and not isinstance(value, (dict, bool, list)):
+            listed = keyword == "items" and isinstance(value, list)  # as older drafts have it
+            if keyword in ONE and not listed and not isinstance(value, (dict, bool)):
                 raise refused(pointer, keyword, "must be a schema")
             if keyword in LISTS and not (isinstance(value, list) and value):
                 raise refused(pointer, keyword, "must be a list of at least one schema")
+            if isinstance(value, list) and keyword in (*LISTS, "items"):
+                _check_schemas(enumerate(value), place)
             if not alone or keyword in ("definitions", "$defs"):
                 modern[keyword] = value
         if isinstance(reference, str):
@@ -180,6 +186,12 @@ class Document:
         if resource is None and reference.startswith("#"):
             resource = ""
         return reference if resource is None else f"#{resource}{fragment}"
+
+
+def _check_schemas(children: Iterable[tuple[Any, Any]], place: str) -> None:
+    for key, child in children:
+        if not isinstance(child, (dict, bool)):
+            raise refused(f"{place}/{escape(str(key))}", None, "must be a schema")
 
 
 def _draft(schema: Any) -> int:

@@ -207,6 +207,11 @@ def test_scalars(schema: Any, accepted: list[str], refused: list[str]) -> None:
         ({"$ref": "#/$defs/missing"}, "/$ref", "$ref"),
         ({"$ref": "#"}, "/$ref", "$ref"),
         ({"properties": {"a/b": {"not": 3}}}, "/properties/a~1b/not", "not"),
+        ({"properties": {"a/b": 3}}, "/properties/a~1b", None),
+        ({"anyOf": [{"type": "null"}, "text"]}, "/anyOf/1", None),
+        ({"items": [{}, 3]}, "/items/1", None),
+        ({"additionalProperties": [{}]}, "/additionalProperties", "additionalProperties"),
+        ({"maximum": 10**400}, "/maximum", "maximum"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_with_its_place(

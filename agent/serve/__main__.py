@@ -1,0 +1,5 @@
+"""Prints what is understood of the APIs: `FIELDS.md`."""
+
+from .fields import table
+
+print(table(), end="")
