@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-monitor pictures train eval ablation soak clean
+.PHONY: demo test test-postgres test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-monitor pictures train eval ablation soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ demo: $(VENV)/.installed  ## file six receipts with the bundled model, and show 
 
 test: $(VENV)/.installed-dev  ## the fast suite, a process for each core
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-postgres: $(VENV)/.installed-dev  ## the suite of the store, on PostgreSQL
+	GESSO_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal tests/memory
 
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow

@@ -1,7 +1,7 @@
-"""The memory room: what outlives a run, in one SQLite store, and how it is searched."""
+"""The memory room: what outlives a run, in one store (SQLite or PostgreSQL), and how it is
+searched."""
 
 from .blocks import Blocks
-from .database import use_wal
 from .embedding import served_embedding
 from .errors import (
     BlockError,
@@ -12,6 +12,7 @@ from .errors import (
     StoreError,
     StoreLockedError,
     StoreOpenError,
+    StoreUnreachableError,
     StoreVersionError,
     TransferError,
 )
@@ -49,6 +50,7 @@ from .rows import (
     quarter_of,
 )
 from .schedules import Schedules
+from .sqlite import use_wal
 from .store import Store
 from .vectors import Embedding
 
@@ -92,6 +94,7 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "StoreOpenError",
+    "StoreUnreachableError",
     "StoreVersionError",
     "StoredMessage",
     "TransferError",
