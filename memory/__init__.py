@@ -19,6 +19,7 @@ from .errors import (
 from .jobs import Jobs, value_at
 from .ledger import Ledger, spends_of
 from .memory import Memory
+from .presence import Presence
 from .ranking import BM25, Ranking
 from .rows import (
     PROMPT_EDGES,
@@ -83,6 +84,7 @@ __all__ = [
     "LedgerEntry",
     "Letter",
     "Memory",
+    "Presence",
     "Ranking",
     "Reading",
     "Record",

@@ -61,6 +61,11 @@ class Store:
         self.jobs = Jobs(self._database)
         self.ledger = Ledger(self._database)
 
+    @property
+    def name(self) -> str:
+        """As a message should call it: a file, or where in PostgreSQL."""
+        return self._database.name
+
     def __enter__(self) -> Store:
         return self
 

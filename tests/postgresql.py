@@ -28,6 +28,10 @@ NEW = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
 
 
+def _make_store(url: str) -> None:
+    Store(url).close()
+
+
 class Server:
     """A server that is up. `url(database)` is an address in it."""
 
@@ -35,7 +39,7 @@ class Server:
         self.port = port
         self.data = data
         self._numbers = itertools.count()
-        self._template: str | None = None
+        self._templates: dict[Callable[[str], None], str] = {}
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql+psycopg://gesso:{password}@127.0.0.1:{self.port}/{database}"
@@ -46,13 +50,14 @@ class Server:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
         return self.url(name)
 
-    def fresh(self) -> str:
-        """The address of a new store without rows."""
-        if self._template is None:
+    def fresh(self, make: Callable[[str], None] = _make_store) -> str:
+        """The address of a new store without rows; or of what `make` makes of an empty database,
+        which it does once."""
+        if make not in self._templates:
             url = self.new()
-            Store(url).close()
-            self._template = url.rsplit("/", 1)[1]
-        return self.new(self._template)
+            make(url)
+            self._templates[make] = url.rsplit("/", 1)[1]
+        return self.new(self._templates[make])
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         plain = self.url(database).replace("+psycopg", "")

@@ -9,8 +9,8 @@ import gesso.engine
 import pytest
 from gesso.agent import models
 from gesso.engine import EngineError, Result
-from gesso.memory import Store
 from scripted import USAGE, Reader, ScriptedEngine, calls
+from waiting import opened
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_cost_agrees_with_the_ledger(command: Any, project: Path) -> None:
     shown = json.loads(out)
     assert code == 0
     work = shown["total"]["work"]
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         entries = list(store.ledger.entries())
     assert work["generations"] == len(entries) == 3
     for field in ("prompt_tokens", "cached_tokens", "output_tokens", "denoising_steps"):

@@ -226,6 +226,7 @@ def test_the_room_exports_these_names() -> None:
         "LedgerEntry",
         "Letter",
         "Memory",
+        "Presence",
         "Ranking",
         "Reading",
         "Record",
