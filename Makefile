@@ -23,8 +23,8 @@ demo: $(VENV)/.installed  ## file six receipts with the bundled model, and show 
 test: $(VENV)/.installed-dev  ## the fast suite, a process for each core
 	$(BIN)/pytest -n auto --dist worksteal
 
-test-postgres: $(VENV)/.installed-dev  ## the suite of the store, on PostgreSQL
-	GESSO_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal tests/memory
+test-postgres: $(VENV)/.installed-dev  ## the suites of the store and of the runtime, on PostgreSQL
+	GESSO_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal tests/memory tests/agent
 
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow

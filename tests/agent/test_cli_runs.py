@@ -126,5 +126,6 @@ def test_an_agent_is_told_though_the_file_of_another_is_broken(
     assert gesso("tell", "clerk", " ")[0] == 2
 
 
+@pytest.mark.sqlite
 def test_where_nothing_has_run_the_commands_say_so(gesso: Command) -> None:
     assert "nothing has run here yet" in gesso("inbox")[2]
