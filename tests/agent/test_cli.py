@@ -82,7 +82,9 @@ def test_cost_agrees_with_the_ledger(command: Any, project: Path) -> None:
         (["run"], 2, "Missing argument 'AGENT.md'."),
         (["up", "{project}/nowhere"], 2, "nowhere: no agents; write one to "),
         (["up", "{project}/inbox"], 2, "inbox/agents/NAME.md"),
-        (["cost", "{project}/inbox"], 2, "nothing has run here yet"),
+        pytest.param(
+            ["cost", "{project}/inbox"], 2, "nothing has run here yet", marks=pytest.mark.sqlite
+        ),
         (["generate"], 2, "give either --prompt or --prompt-file"),
         (["generate", "--prompt", "hi"], 2, "this engine only reads files"),
         (["generate", "--prompt-file", "{project}/none"], 2, "No such file or directory"),

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,9 +43,10 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Iterator[Store]:
     state_folder(tmp_path)
-    return opened(tmp_path)
+    with opened(tmp_path) as store:
+        yield store
 
 
 def planned(store: Store, engine: Engine, *names: str, batch: int = 8, seed: int = 0) -> Job:
