@@ -24,7 +24,7 @@ test: $(VENV)/.installed-dev  ## the fast suite, a process for each core
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-postgres: $(VENV)/.installed-dev  ## the suites of the store and of the runtime, on PostgreSQL
-	GESSO_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal tests/memory tests/agent
+	GESSO_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal tests/memory tests/agent/test_*.py tests/agent/control
 
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow
