@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-monitor pictures train eval ablation soak snapshots load clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-monitor pictures train eval ablation soak snapshots load test-postgres clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ demo: $(VENV)/.installed  ## file six receipts with the bundled model, and show 
 
 test: $(VENV)/.installed-dev  ## the fast suite, a process for each core
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-postgres: $(VENV)/.installed-dev  ## the suites of the store and of the runtime, on PostgreSQL
+	GESSO_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal tests/memory tests/agent/test_*.py tests/agent/control
 
 test-slow: $(VENV)/.installed-dev  ## the marked slow suites
 	$(BIN)/pytest -m slow

@@ -72,7 +72,7 @@ def examine(folder: Path) -> Iterator[Check]:
             yield _served(model, settings, folder / STATE)
         else:
             yield _model(model)
-    yield from _databases(folder / STATE)
+    yield from _databases(folder, settings)
     yield from _secrets(folder / STATE / SECRETS, agents)
     names = {name for agent in agents for name in agent.secrets}
     for variable in unknown_variables(os.environ):
@@ -194,9 +194,12 @@ def _served(model: str, settings: Settings, state: Path) -> Check:
     return Check("ok", subject, f"its server answers; it reads {length:,} tokens")
 
 
-def _databases(state: Path) -> Iterator[Check]:
+def _databases(folder: Path, settings: Settings) -> Iterator[Check]:
+    if settings.database_url is not None:
+        yield _server(settings.database_url)
+        return
     for name in ("store.db", "durable.db"):
-        path = state / name
+        path = folder / STATE / name
         if not path.is_file():
             yield Check("ok", name, "is not there yet: nothing has run")
             continue
@@ -212,6 +215,15 @@ def _databases(state: Path) -> Iterator[Check]:
             yield Check("ok", name, f"{path} is whole, {path.stat().st_size:,} bytes")
         else:
             yield Check("problem", name, f"{path} is damaged: {finding}", advice)
+
+
+def _server(url: str) -> Check:
+    try:
+        with Store(url) as store:
+            return Check("ok", "database", f"{store.name} in PostgreSQL can be opened")
+    except StoreError as error:
+        advice = "database_url is postgresql+psycopg://USER@HOST/DATABASE; `gesso config` shows it"
+        return Check("problem", "database", str(error), advice)
 
 
 def _integrity(path: Path) -> str:

@@ -44,6 +44,7 @@ from ..memory import (
     Store,
     StoredMessage,
     StoreLockedError,
+    StoreUnreachableError,
     spends_of,
 )
 from ..tools import Tool, ToolError, called
@@ -66,6 +67,9 @@ log = logging.getLogger("gesso")
 
 FAILURES = 5
 """Calls that fail in a row before the run is ended: it gets nowhere."""
+
+PASSING = (StoreLockedError, StoreUnreachableError)
+"""What may go better in a moment."""
 
 NEARLY = 0.8
 """The share of a day's budget at which a warning is logged, once a day."""
@@ -159,7 +163,7 @@ class Loop:
             due = None if wait is None else now + timedelta(seconds=wait)
             return self._store.end_run(run, end.state, reason=end.reason, at=now, due=due)
 
-        state = journal.step("store", write, retry=StoreLockedError)
+        state = journal.step("store", write, retry=PASSING)
         self.events.publish("run", run=run, agent=job.agent.name, state=state, reason=end.reason)
         log.info("%s%s", state, f": {_beginning(end.reason)}" if end.reason else "")
         return state
@@ -500,7 +504,7 @@ class _Run:
             raise Ended("paused" if wanted == "pause" else "cancelled", "by the person")
 
     def _step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self.journal.step(name, function, *arguments, retry=StoreLockedError)
+        return self.journal.step(name, function, *arguments, retry=PASSING)
 
 
 def declaration(tool: Tool) -> ToolDeclaration:

@@ -1,8 +1,8 @@
 """A project: its agents, its store, and the runs it carries out.
 
 State lives in `FOLDER/.gesso/`: `store.db` (what people ask for) and `durable.db` (how far each
-run has come). Paths that agents and triggers name are inside `FOLDER`. A process has one open
-runtime at a time.
+run has come); or both in PostgreSQL. Paths that agents and triggers name are inside `FOLDER`. A
+process has one open runtime at a time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from .models import engine_of
 from .prompt import read_guide, system_text
 from .settings import Settings, read_settings
 from .skill import load_skill, skill_file
-from .state import SECRETS, state_of
+from .state import SECRETS, state_of, store_of
 from .telemetry import record_state, run_span
 from .trigger import FolderTrigger, MessageTrigger, Trigger, WebhookTrigger
 from .watch import Watch
@@ -98,7 +98,7 @@ class Runtime:
         self._servers = Servers(self.folder, self._secrets)
         self._workspace = Workspace(self.folder)
         embedding = embedding_of(self.settings, state)
-        self.store = Store(state / "store.db", embedding=embedding)
+        self.store = Store(store_of(self.folder, self.settings), embedding=embedding)
         self._tables = Tables(
             engine=self.engine, store=self.store, workspace=self._workspace, state=state
         )
@@ -129,7 +129,11 @@ class Runtime:
                 self.add(path)
         try:
             self._journal = Journal(
-                state, self._carry_out, listen=listen, concurrency=self.settings.concurrency
+                state,
+                self._carry_out,
+                listen=listen,
+                concurrency=self.settings.concurrency,
+                database=self.settings.database_url,
             )
         except BaseException:
             self.store.close()
@@ -344,6 +348,11 @@ class Runtime:
             delivering.join()
             watch.close()
 
+    def work(self, stop: threading.Event) -> None:
+        """Until `stop` is set: carry out what is queued, and nothing else."""
+        while not stop.wait(TIDY_SECONDS):
+            give_back()
+
     def _deliver(self, stop: threading.Event) -> None:
         """Begin what was told to agents, and let go on what waited, until `stop` is set."""
         tidied = given = -math.inf
@@ -368,6 +377,7 @@ class Runtime:
             elif fate in ("unknown", "broken"):
                 reason = "it was given up before its end; gesso resume lets it go on"
                 self.store.end_run(run.id, "failed", reason=reason, at=datetime.now(UTC))
+                self._journal.give_up(_work_of(run.id, run.part))
                 log.error("%s: %s", run.id, reason)
         self._journal.tidy(datetime.now(UTC) - timedelta(seconds=TIDY_SECONDS))
 

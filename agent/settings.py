@@ -7,13 +7,15 @@ an agent may do is not here but in its own file.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -39,7 +41,9 @@ small cheap one; a large one."""
 class Settings(BaseSettings):
     """`model` takes the place of every agent's own; `device`, `dtype`, `quantize` and `adapter` are
     those of `load_engine`; `concurrency` is how many runs are carried out at a time, of all agents
-    together; `web_host` and `web_port` are where webhooks are listened for (0 is any free port);
+    together, by one process; `database_url` (`postgresql+psycopg://USER@HOST/DATABASE`) moves store
+    and queue from the project's folder to PostgreSQL, where many processes share them;
+    `web_host` and `web_port` are where webhooks are listened for (0 is any free port);
     `control_port` is where this machine's monitor and `/metrics` are served. With `recordings`
     what happens in each run is kept to be played again. With an
     `embedding_url` (an OpenAI-compatible address, such as `http://localhost:11434/v1`), facts are
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=4, ge=1)
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8765, ge=0, le=65535)
+    database_url: str | None = Field(default=None, min_length=1, repr=False)
     control_port: int = Field(default=0, ge=0, le=65535)
     recordings: bool = False
     log_format: Literal["text", "json"] = "text"
@@ -87,6 +92,16 @@ class Settings(BaseSettings):
     currency_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     idle_counted: bool = True
     cloud: tuple[str, ...] = PEERS
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_of_postgresql(cls, value: str | None) -> str | None:
+        """Says nothing of what was given: it may hold a password."""
+        if value is not None and not value.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise PydanticCustomError(
+                "database_url", "write postgresql+psycopg://USER@HOST/DATABASE, or leave it out"
+            )
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -124,7 +139,7 @@ def explain_settings(folder: str | Path, **flags: Any) -> list[Setting]:
     """Every setting with its origin; raises what `read_settings` raises."""
     settings, origins = _read(Path(folder), flags)
     return [
-        Setting(name, getattr(settings, name), origins.get(name, "default"))
+        Setting(name, _shown(name, getattr(settings, name)), origins.get(name, "default"))
         for name in Settings.model_fields
     ]
 
@@ -133,6 +148,14 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """The variables that begin as ours do and set nothing: misspelt, or a secret of an agent."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     return sorted(n for n in environment if n.upper().startswith(PREFIX) and n.upper() not in known)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A setting's value, without the password that it may hold."""
+    if name != "database_url" or value is None:
+        return value
+    hidden = re.sub(r"(?<=://)([^:@/]*):[^@]*@", r"\1:***@", value)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
 
 
 def _read(folder: Path, flags: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:

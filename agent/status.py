@@ -14,7 +14,8 @@ from .days import last_midnight
 from .errors import AgentFileError
 from .instance import Instance, running
 from .runtime import agent_files
-from .state import STATE
+from .settings import read_settings
+from .state import STATE, has_store, store_of
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,16 @@ class Status:
 
 
 def status_of(folder: Path) -> Status:
-    """Raises `ProjectError` of a folder without agents, `StoreError` of a store that is broken."""
+    """Raises `ProjectError` of a folder without agents, `SettingsError` where its settings are
+    wrong, `StoreError` of a store that is broken."""
     files = agent_files(folder)
     state = folder / STATE
-    path = state / "store.db"
+    settings = read_settings(folder)
     instance = running(state)
-    if not path.is_file():
+    if not has_store(folder, settings):
         agents = [_agent(file, None) for file in files]
         return Status(str(folder), instance, agents, {}, 0, Tokens(0, 0, 0, 0.0))
-    with Store(path) as store:
+    with Store(store_of(folder, settings)) as store:
         now = datetime.now(UTC)
         work = work_of(store.ledger.spends([last_midnight(now), now + timedelta(days=1)], apart=()))
         return Status(

@@ -1,7 +1,7 @@
-"""The memory room: what outlives a run, in one SQLite store, and how it is searched."""
+"""The memory room: what outlives a run, in one store (SQLite or PostgreSQL), and how it is
+searched."""
 
 from .blocks import Blocks
-from .database import use_wal
 from .embedding import served_embedding
 from .errors import (
     BlockError,
@@ -12,6 +12,7 @@ from .errors import (
     StoreError,
     StoreLockedError,
     StoreOpenError,
+    StoreUnreachableError,
     StoreVersionError,
     TransferError,
 )
@@ -19,6 +20,7 @@ from .grants import Grants
 from .jobs import Jobs, value_at
 from .ledger import Ledger, spends_of
 from .memory import Memory
+from .presence import Presence
 from .ranking import BM25, Ranking
 from .rows import (
     PROMPT_EDGES,
@@ -51,6 +53,7 @@ from .rows import (
     quarter_of,
 )
 from .schedules import Schedules
+from .sqlite import use_wal
 from .store import Store
 from .vectors import Embedding
 
@@ -85,6 +88,7 @@ __all__ = [
     "LedgerEntry",
     "Letter",
     "Memory",
+    "Presence",
     "Ranking",
     "Reading",
     "Record",
@@ -96,6 +100,7 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "StoreOpenError",
+    "StoreUnreachableError",
     "StoreVersionError",
     "StoredMessage",
     "TransferError",

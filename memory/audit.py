@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Row, select
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .rows import Event, EventKind, time_of
 from .tables import audit
+from .upsert import add_once
 
 
 class Audit:
@@ -40,8 +40,7 @@ class Audit:
         row = {"call": call, "part": part, "kind": kind, "run": run, "agent": agent, "text": text}
         row |= {"detail": detail, "seconds": seconds, "at": at.timestamp()}
         with self._database.write() as connection:
-            added = connection.execute(insert(audit).values(**row).on_conflict_do_nothing())
-            return added.rowcount == 1
+            return add_once(connection, audit, row)
 
     def find(self, call: str, kind: EventKind) -> Event | None:
         """The last such event of a call."""

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .errors import BlockError
 from .rows import Block, time_of
 from .tables import SHARED, blocks
+from .upsert import put
 
 BOUND = 2000
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -61,7 +61,7 @@ class Blocks:
         """
         if not label.isidentifier():
             raise BlockError(f"{label!r} is no label: it is one word of letters, digits and _")
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             first = {block.label: replace(block, agent=agent) for block in FIRST}
             old = _labelled(connection, agent).get(label) or first.get(label)
             old = old or Block(label, "", "", BOUND, _NEVER, agent)
@@ -89,7 +89,7 @@ class Blocks:
         Where `new` is there and `old` is nowhere else, it was done before. `outside`: what is new
         may have come from outside.
         """
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             block = _known(connection, label, agent)
             if new and block.value.count(new) == 1 and old not in block.value.replace(new, ""):
                 return block
@@ -112,7 +112,7 @@ class Blocks:
     ) -> Block:
         """Add a line to the block, if it is not the last one there already. `outside`: the line may
         have come from outside."""
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             block = _known(connection, label, agent)
             if f"\n{block.value}".endswith(f"\n{text}"):
                 return block
@@ -135,8 +135,7 @@ def keep(connection: Connection, block: Block, at: datetime) -> Block:
     row = {"description": block.description, "value": block.value, "bound": block.bound}
     row |= {"agent": block.agent or SHARED, "label": block.label, "changed": at.timestamp()}
     row |= {"outside": block.outside}
-    statement = insert(blocks).values(**row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["agent", "label"], set_=row))
+    put(connection, blocks, row)
     return replace(block, changed=at)
 
 

@@ -1,15 +1,16 @@
 """Everything that can go wrong in the memory room.
 
 StoreError
-├── StoreOpenError      the file cannot be opened, or is not a gesso store
-├── StoreVersionError   the store was written by a newer gesso than this one
-├── StoreLockedError    another process held the store's write lock for too long
-├── FactError           a fact that is not there, or that cannot be changed as was asked
-├── BlockError          a block that is not there, or that an edit would make too long
-├── EmbeddingError      the model of meaning does not answer as it should
-├── InboxError          an entry that is not in the inbox, or that was decided before
-├── JobError            a job or a value of one that is not there
-└── TransferError       what should be imported is no export, or a backup's file is there already
+├── StoreOpenError         the store cannot be opened, or is none of gesso's
+├── StoreUnreachableError  the server of the store does not answer, for now
+├── StoreVersionError      the store was written by a newer gesso than this one
+├── StoreLockedError       another process held the store's write lock for too long
+├── FactError              a fact that is not there, or that cannot be changed as was asked
+├── BlockError             a block that is not there, or that an edit would make too long
+├── EmbeddingError         the model of meaning does not answer as it should
+├── InboxError             an entry that is not in the inbox, or that was decided before
+├── JobError               a job or a value of one that is not there
+└── TransferError          what should be imported is no export, or a backup cannot be made there
 """
 
 
@@ -18,7 +19,12 @@ class StoreError(Exception):
 
 
 class StoreOpenError(StoreError):
-    """The store's file cannot be opened, or is not a gesso store."""
+    """The store cannot be opened: the file is none of gesso's, the address or the password is
+    wrong."""
+
+
+class StoreUnreachableError(StoreError):
+    """The server of the store does not answer, or no longer; it may another time."""
 
 
 class StoreVersionError(StoreError):
@@ -50,4 +56,4 @@ class JobError(StoreError):
 
 
 class TransferError(StoreError):
-    """What should be imported is no export of a memory, or a backup's file is there already."""
+    """What should be imported is no export of a memory, or a backup cannot be made there."""

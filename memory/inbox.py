@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .errors import InboxError
 from .rows import Entry, EntryKind, Verdict, time_of
 from .tables import inbox, runs
+from .upsert import add_once
 
 _cancelled = select(runs.c.id).where(runs.c.state == "cancelled")
 _alive = (inbox.c.kind == "message") | inbox.c.run.not_in(_cancelled)
@@ -45,7 +45,7 @@ class Inbox:
         row = {"call": call, "part": part, "kind": kind, "text": text, "run": run, "agent": agent}
         row |= {"reason": reason, "arguments": dict(arguments), "asked": at.timestamp()}
         with self._database.write() as connection:
-            connection.execute(insert(inbox).values(**row).on_conflict_do_nothing())
+            add_once(connection, inbox, row)
         entry = self.of_call(call)
         assert entry is not None
         return entry

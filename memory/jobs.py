@@ -22,15 +22,17 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
+    literal_column,
     select,
     true,
     update,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .errors import JobError
+from .functions import number_in, text_in
 from .ledger import enter
 from .rows import (
     Correction,
@@ -47,6 +49,7 @@ from .rows import (
     time_of,
 )
 from .tables import corrections, extractions, job_documents, jobs, runs
+from .upsert import add_once, put
 
 PAGE = 200
 """Documents that are read from the store at a time."""
@@ -81,7 +84,7 @@ class Jobs:
     def extend(self, job: Job, sources: Sequence[str]) -> Job:
         """Add documents to a job; one that it has already is to be read again."""
         mine = job_documents.c.job == job.id
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             count = connection.execute(select(func.count()).where(mine)).scalar_one()
             for source in dict.fromkeys(sources):
                 known = update(job_documents).where(mine, job_documents.c.source == source)
@@ -143,7 +146,7 @@ class Jobs:
     ) -> None:
         """Keep how documents ended that were waiting, what can be used again, and what it cost:
         all of it or nothing. What was corrected in a document that says other things now goes."""
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             for document in documents:
                 _forget(connection, job, document)
                 row = asdict(document)
@@ -155,7 +158,7 @@ class Jobs:
                 )
                 connection.execute(waiting.values(row))
             for one in extracted:
-                _once(connection, extractions, asdict(one) | {"at": at.timestamp()})
+                add_once(connection, extractions, asdict(one) | {"at": at.timestamp()})
             enter(connection, entries)
 
     # what it holds
@@ -215,7 +218,7 @@ class Jobs:
         """The fields that documents lack, by their JSON pointers, and how many lack them; the most
         frequent first."""
         each = func.json_each(job_documents.c.spans).table_valued("key", "value")
-        lacks = func.json_extract(each.c.value, "$.absent").is_not(None)
+        lacks = text_in(each.c.value, literal_column("'absent'")).is_not(None)
         number = func.count().label("number")
         statement = select(each.c.key, number).select_from(job_documents.join(each, true()))
         statement = statement.where(job_documents.c.job == job, lacks).group_by(each.c.key)
@@ -238,16 +241,17 @@ class Jobs:
     def readings(self, job: str, *, first: int = 0, count: int = PAGE) -> list[Reading]:
         """The values of the records that no person has corrected, the least sure first."""
         each = func.json_each(job_documents.c.confidence).table_valued("key", "value")
+        sure = number_in(each.c.value)
         corrected = exists().where(
             corrections.c.job == job_documents.c.job,
             corrections.c.number == job_documents.c.number,
             corrections.c.pointer == each.c.key,
         )
         statement = (
-            select(job_documents, each.c.key, each.c.value.label("sure"))
+            select(job_documents, each.c.key, sure.label("sure"))
             .select_from(job_documents.join(each, true()))
             .where(job_documents.c.job == job, job_documents.c.state == "done", ~corrected)
-            .order_by(each.c.value, job_documents.c.number, each.c.key)
+            .order_by(sure, job_documents.c.number, each.c.key)
         )
         with self._database.read() as connection:
             found = connection.execute(statement.offset(first).limit(count)).all()
@@ -284,13 +288,9 @@ class Jobs:
             raise JobError(f"{job}: document {number} has no record: it is {document.state}")
         value_at(document.value, pointer)
         row = {"job": job, "number": number, "pointer": pointer, "value": value, "span": span}
-        put = insert(corrections).values(**row, at=at.timestamp())
-        put = put.on_conflict_do_update(
-            index_elements=["job", "number", "pointer"],
-            set_={name: put.excluded[name] for name in ("value", "span", "at")},
-        )
+        row |= {"at": at.timestamp()}
         with self._database.write() as connection:
-            connection.execute(put)
+            put(connection, corrections, row)
 
     def withdraw(self, job: str, number: int, pointer: str) -> bool:
         """Let what the model said of a value count again; False where nothing was corrected."""
@@ -343,10 +343,6 @@ def _pages(sources: Iterable[str]) -> Iterator[list[str]]:
             page = []
     if page:
         yield page
-
-
-def _once(connection: Connection, table: Any, row: Mapping[str, Any]) -> None:
-    connection.execute(insert(table).values(**row).on_conflict_do_nothing())
 
 
 def _jobs() -> Select[*tuple[Any, ...]]:

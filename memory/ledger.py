@@ -8,13 +8,13 @@ and what is asked of them is answered in under a second (`make bench-ledger`).
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Integer,
@@ -23,15 +23,17 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    literal_column,
     or_,
     select,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
+from .functions import number_in, whole
 from .rows import PROMPT_EDGES, QUARTER, LedgerEntry, Spend, Work, quarter_of, time_of
 from .tables import jobs, ledger, spends
+from .upsert import add_once
 
 PAGE = 5000
 """Entries that are read at a time."""
@@ -106,14 +108,16 @@ class Ledger:
         chosen = [source.c[name] == value for name, value in given.items() if value is not None]
         start, tables = source.c.start, source
         if cuts is not None:
-            pairs = [[a.timestamp(), b.timestamp()] for a, b in itertools.pairwise(cuts)]
-            between = func.json_each(json.dumps(pairs)).table_valued("value").alias("between")
-            first, last = (func.json_extract(between.c.value, f"$[{n}]") for n in (0, 1))
+            pairs = [(a.timestamp(), b.timestamp()) for a, b in itertools.pairwise(cuts)]
+            numbered = literal(dict(enumerate(pairs)), JSON)
+            between = func.json_each(numbered).table_valued("key", "value").alias("between")
+            first, last = (number_in(between.c.value, literal_column(f"{n}")) for n in (0, 1))
             start, tables = first, between.join(source, and_(time >= first, time < last))
         keys = [start.label("start")]
         keys += [source.c[name] for name in DIMENSIONS if name in set(apart)]
         keys.append(source.c.prompt_bucket)
-        sums = [func.sum(source.c[name]).label(name) for name in SUMS]
+        # A sum of whole numbers is a decimal on PostgreSQL.
+        sums = [sql_cast(func.sum(source.c[n]), spends.c[n].type).label(n) for n in SUMS]
         statement = select(*keys, *sums).select_from(tables).where(*chosen)
         with self._database.read() as connection:
             found = connection.execute(statement.group_by(*keys).order_by(*keys)).all()
@@ -135,7 +139,7 @@ def enter(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     """Add entries in a transaction that is under way."""
     for entry in entries:
         row = asdict(entry) | {"at": entry.at.timestamp()}
-        connection.execute(insert(ledger).values(row).on_conflict_do_nothing())
+        add_once(connection, ledger, row)
 
 
 def spends_of(entries: Iterable[LedgerEntry]) -> list[Spend]:
@@ -178,7 +182,7 @@ def _entries_as_sums(edges: Sequence[int]) -> Any:
     counts = ("prompt_tokens", "cached_tokens", "output_tokens", "canvases", "denoising_steps")
     columns = {
         **{name: ledger.c[name] for name in (*same, *counts)},
-        "start": (whole := sql_cast(ledger.c.at, Integer)) - whole % QUARTER,
+        "start": (seconds_of := whole(ledger.c.at)) - seconds_of % QUARTER,
         "job": func.coalesce(job, ""),
         "prompt_bucket": case(*above, else_=0) if above else literal(0),
         "generations": literal(1),

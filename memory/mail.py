@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .rows import Letter, time_of
 from .tables import mail
+from .upsert import add_once
 
 
 class Mail:
@@ -27,10 +27,7 @@ class Mail:
         row = {"key": letter.key, "agent": letter.agent, "sender": letter.sender}
         row |= {"text": letter.text, "due": letter.due.timestamp()}
         with self._database.write() as connection:
-            return (
-                connection.execute(insert(mail).values(**row).on_conflict_do_nothing()).rowcount
-                == 1
-            )
+            return add_once(connection, mail, row)
 
     def due(self, now: datetime) -> list[Letter]:
         """What should be delivered by now and was not, oldest first."""

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from . import recall as search
 from . import transfer, vectors
 from .blocks import Blocks
 from .database import Database
 from .errors import EmbeddingError, FactError
+from .index import Index
 from .ranking import Ranking
 from .rows import Fact, fact_of
 from .tables import SHARED, facts
 from .tables import vectors as vector_rows
+from .upsert import add_once
 
 log = logging.getLogger("gesso")
 
@@ -31,7 +32,8 @@ EMBEDDED_AT_ONCE = 64
 
 
 class Memory:
-    """The facts and blocks in a store: `sqlite:///…`, the path of a file, or one that is open.
+    """The facts and blocks in a store: `sqlite:///…`, the path of a file, `postgresql://…`, or one
+    that is open.
 
     With an `embedding`, facts are also found by what they mean; while it does not answer, by their
     words alone.
@@ -82,8 +84,8 @@ class Memory:
         row = {"text": text, "source": source, "at": at.timestamp()}
         row |= {"agent": agent or SHARED, "episode": episode or ""}
         where = [facts.c[name] == row[name] for name in ("text", "source", "agent", "episode")]
-        with self._database.write() as connection:
-            connection.execute(insert(facts).values(**row).on_conflict_do_nothing())
+        with self._database.write(alone=True) as connection:
+            add_once(connection, facts, row)
             kept = connection.execute(select(facts).where(*where, search.current())).one()
             for number in supersedes:
                 old = _known(connection, number, agent)
@@ -126,7 +128,7 @@ class Memory:
                 return
             made = embedding.packed([text for _, text in new])
             pairs = [(number, vector) for (number, _), vector in zip(new, made, strict=True)]
-            with self._database.write() as connection:
+            with self._database.write(alone=True) as connection:
                 vectors.keep_vectors(connection, embedding.name, pairs, current)
 
     def facts(self, *, agent: str | None = None, every: bool = False) -> list[Fact]:
@@ -160,7 +162,7 @@ class Memory:
         messages of the run in which it was said are not touched. Raises `FactError` where there is
         no such fact, `StoreLockedError` where others kept the erased text in the log.
         """
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             old = _known(connection, number, agent)
             when = at.timestamp() if old.forgotten is None else old.forgotten
             where = facts.c.id == number
@@ -168,13 +170,10 @@ class Memory:
             if erase:
                 connection.execute(update(facts).where(where).values(text=""))
                 connection.execute(delete(vector_rows).where(vector_rows.c.fact == number))
-                # Deleted entries stay in the index's segments until these are merged.
-                connection.exec_driver_sql(
-                    "INSERT INTO facts_index(facts_index) VALUES ('optimize')"
-                )
+                Index(connection).erase()
             forgotten = fact_of(_known(connection, number, agent))
         if erase:
-            self._database.empty_log()
+            self._database.purge()
         return forgotten
 
     def export(self) -> list[str]:
@@ -184,7 +183,7 @@ class Memory:
 
     def import_(self, lines: Iterable[str]) -> transfer.Imported:
         """Add the lines of an export: all of them, or none where one is wrong (`TransferError`)."""
-        with self._database.write() as connection:
+        with self._database.write(alone=True) as connection:
             return transfer.import_lines(connection, lines)
 
     def backup(self, path: Path) -> None:

@@ -11,25 +11,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, true
 
+from .index import Index
 from .ranking import Ranking, factor, reciprocal_ranks, spread
 from .rows import Fact, fact_of
 from .tables import SHARED, facts
 from .vectors import nearest
 from .words import STOP_WORDS, months, telling_words
 
-# The best finds of a word, and the facts that go on to the factors: bounds for large memories,
-# beyond what any small one holds.
-FINDS_OF_A_WORD = 1000
 SHORTLIST = 400
-
-_FIND = text(
-    "SELECT facts.id, facts.agent, facts.episode, -bm25(facts_index) AS score "
-    "FROM facts_index JOIN facts ON facts.id = facts_index.rowid "
-    "WHERE facts_index MATCH :word AND (:everyone OR facts.agent IN ('', :agent)) "
-    "ORDER BY facts_index.rank LIMIT :most"
-).bindparams(bindparam("most", FINDS_OF_A_WORD))
+"""The facts that go on to the factors: a bound for large memories, beyond what any small one
+holds."""
 
 
 def current() -> ColumnElement[bool]:
@@ -75,12 +68,8 @@ def _scores(
     connection: Connection, looked_for: Sequence[str], agent: str | None, ranking: Ranking
 ) -> Mapping[int, float]:
     """The sum of the words' scores of each fact, spread over the neighbours."""
-    finds = {
-        word: connection.execute(
-            _FIND, {"word": f'"{word}"', "everyone": agent is None, "agent": agent}
-        ).all()
-        for word in looked_for
-    }
+    index = Index(connection)
+    finds = {word: index.finds(word, agent) for word in looked_for}
     episodes: Mapping[tuple[str, str], Sequence[int]] = {}
     if ranking.reach:
         keys = {(row.agent, row.episode) for rows in finds.values() for row in rows if row.episode}

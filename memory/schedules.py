@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .rows import time_of
 from .tables import schedules
+from .upsert import add_once, put
 
 
 class Schedules:
@@ -25,7 +25,7 @@ class Schedules:
             schedules.c.agent == agent, schedules.c.trigger == trigger
         )
         with self._database.write() as connection:
-            connection.execute(insert(schedules).values(**row).on_conflict_do_nothing())
+            add_once(connection, schedules, row)
             return time_of(connection.execute(found).scalar_one())
 
     def last(self, agent: str, trigger: str) -> datetime | None:
@@ -40,9 +40,5 @@ class Schedules:
     def fired(self, agent: str, trigger: str, *, last: datetime) -> None:
         """A schedule has come as far as `last`; it never goes back."""
         row = {"agent": agent, "trigger": trigger, "last": last.timestamp()}
-        put = insert(schedules).values(**row)
-        put = put.on_conflict_do_update(
-            set_={"last": put.excluded.last}, where=schedules.c.last < put.excluded.last
-        )
         with self._database.write() as connection:
-            connection.execute(put)
+            put(connection, schedules, row, rising="last")

@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, Update, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, Select, Update, func, select, update
 
 from .audit import Audit
 from .database import Database
@@ -27,6 +26,7 @@ from .memory import Memory
 from .rows import Record, Run, RunState, StoredMessage, Wanted, run_of, time_of
 from .schedules import Schedules
 from .tables import inbox, messages, records, runs
+from .upsert import add_once
 from .vectors import Embedding
 
 ACTIVE: tuple[RunState, ...] = ("queued", "running")
@@ -63,6 +63,11 @@ class Store:
         self.jobs = Jobs(self._database)
         self.ledger = Ledger(self._database)
 
+    @property
+    def name(self) -> str:
+        """As a message should call it: a file, or where in PostgreSQL."""
+        return self._database.name
+
     def __enter__(self) -> Store:
         return self
 
@@ -84,7 +89,7 @@ class Store:
             "job": None if job is None else dict(job),
         }
         with self._database.write() as connection:
-            return connection.execute(_once(runs, row)).rowcount == 1
+            return add_once(connection, runs, row)
 
     def job(self, run: str) -> Mapping[str, Any] | None:
         """What the run was given to do."""
@@ -111,7 +116,7 @@ class Store:
         values = {"state": state, "reason": reason, "ended": at.timestamp(), "due": _seconds(due)}
         statement = _change(run, ACTIVE).values(**values, wanted=None)
         with self._database.write() as connection:
-            wanted = connection.execute(select(runs.c.wanted).where(runs.c.id == run)).scalar()
+            wanted = _locked(connection, run)
             if wanted == "cancel" and state in (*IDLE, *RESUMABLE):
                 statement = statement.values(state="cancelled", reason=BY_THE_PERSON, due=None)
             elif wanted == "pause" and state in READY:
@@ -139,6 +144,7 @@ class Store:
         # Due without a time: not the try that its agent's `retry` allows.
         again = ended.values(state="retrying", due=None)
         with self._database.write() as connection:
+            _locked(connection, run)
             return any(connection.execute(change).rowcount for change in (kept, again))
 
     def want(self, run: str, wanted: Wanted, *, at: datetime) -> bool:
@@ -150,6 +156,7 @@ class Store:
         values |= {"reason": BY_THE_PERSON, "ended": at.timestamp()}
         end = _change(run, IDLE).values(values)
         with self._database.write() as connection:
+            _locked(connection, run)
             return any(connection.execute(change).rowcount for change in (ask, end))
 
     def wanted(self, run: str) -> Wanted | None:
@@ -219,7 +226,7 @@ class Store:
         with self._database.write() as connection:
             for message in conversation:
                 row = asdict(message) | {"run": run, "tool_calls": list(message.tool_calls)}
-                connection.execute(_once(messages, row))
+                add_once(connection, messages, row)
 
     def messages(self, run: str) -> list[StoredMessage]:
         statement = select(messages).where(messages.c.run == run).order_by(messages.c.position)
@@ -243,7 +250,7 @@ class Store:
         row = {"key": key, "run": run, "agent": agent, "source": source}
         row |= {"data": dict(data), "at": at.timestamp()}
         with self._database.write() as connection:
-            connection.execute(_once(records, row))
+            add_once(connection, records, row)
 
     def records(self, *, agent: str | None = None, run: str | None = None) -> list[Record]:
         """What was saved, oldest first."""
@@ -262,13 +269,16 @@ class Store:
             return connection.execute(statement).all()
 
 
+def _locked(connection: Connection, run: str) -> Any:
+    """What is wanted of a run, which nobody else changes until the end of the transaction."""
+    return connection.execute(
+        select(runs.c.wanted).where(runs.c.id == run).with_for_update()
+    ).scalar()
+
+
 def _change(run: str, states: Sequence[RunState]) -> Update:
     """A change of a run that is in one of the states."""
     return update(runs).where(runs.c.id == run, runs.c.state.in_(states))
-
-
-def _once(table: Any, row: Mapping[str, Any]) -> Any:
-    return insert(table).values(**row).on_conflict_do_nothing()
 
 
 def _seconds(time: datetime | None) -> float | None:

@@ -21,6 +21,7 @@ from .errors import TransferError
 from .recall import current
 from .rows import Block, Fact, fact_of
 from .tables import SHARED, facts
+from .upsert import number_on
 
 HEADER = {"gesso": "memory", "version": 1}
 
@@ -141,6 +142,8 @@ def _add_facts(connection: Connection, told: Iterable[Fact]) -> tuple[dict[int, 
             known = connection.execute(statement).scalar_one()
             added.add(fact.id)
         numbers[fact.id] = known
+    if before == 0 and added:
+        number_on(connection, facts)
     return numbers, added
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from .tables import facts, vectors
+from .upsert import add_new
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def keep_vectors(
         for number, vector in made
         if number in still
     ]
-    if rows:
-        connection.execute(insert(vectors).on_conflict_do_nothing(), rows)
+    add_new(connection, vectors, rows)
 
 
 def nearest(

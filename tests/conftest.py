@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 
 import pytest
+from postgresql import ON_POSTGRESQL, Server, running
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -11,6 +12,23 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server; where none can be started, its tests are skipped."""
+    try:
+        with running() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(f"{error}: apt-get install postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On PostgreSQL, leave out what is about SQLite's own files."""
+    for item in items:
+        if ON_POSTGRESQL and item.get_closest_marker("sqlite"):
+            item.add_marker(pytest.mark.skip(reason="it is about the files of SQLite"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -101,7 +101,7 @@ def extract(
     from ..jobs.schema import read_schema
     from ..models import engine_of
     from ..settings import read_settings
-    from ..state import state_of
+    from ..state import state_of, store_of
 
     if as_json and output == STANDARD_OUTPUT:
         raise typer.BadParameter("with --json, name a file for the records (-o FILE)")
@@ -123,7 +123,7 @@ def extract(
         output=output if output == STANDARD_OUTPUT else str(Path(output).resolve()),
         cache=not no_cache,
     )
-    with Store(state / "store.db") as store:
+    with Store(store_of(project.resolve(), settings)) as store:
         job = plan_job(store, plan, sources, engine=engine)
         basis = basis_of(settings)
         carry_out(store, job, engine, state, progress.value, basis, as_json=as_json)

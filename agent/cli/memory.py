@@ -206,13 +206,15 @@ def _opened(project: Path, *, new: bool = False) -> Iterator[Memory]:
     from ..errors import ProjectError
     from ..runtime import embedding_of
     from ..settings import read_settings
+    from ..state import STATE, has_store, store_of
 
-    path = project / ".gesso" / "store.db"
-    if new and project.is_dir():
-        path.parent.mkdir(exist_ok=True)
-    elif not path.is_file():
-        raise ProjectError(f"{project}: nothing is remembered here yet (no {path})")
-    with Memory(path, embedding=embedding_of(read_settings(project), path.parent)) as opened:
+    settings = read_settings(project)
+    where = store_of(project, settings)
+    if new:
+        (project / STATE).mkdir(exist_ok=True)
+    elif not has_store(project, settings):
+        raise ProjectError(f"{project}: nothing is remembered here yet (no {where})")
+    with Memory(where, embedding=embedding_of(settings, project / STATE)) as opened:
         yield opened
 
 

@@ -16,13 +16,14 @@ def opened_store(project: Path) -> Iterator[Store]:
     """The store of a project in which something ran, or was told."""
     from ...memory import Store
     from ..errors import ProjectError
+    from ..settings import read_settings
+    from ..state import has_store, store_of
 
-    path = project / ".gesso" / "store.db"
-    if not project.is_dir():
-        raise ProjectError(f"{project}: no such folder")
-    if not path.is_file():
-        raise ProjectError(f"{project}: nothing has run here yet (no {path})")
-    with Store(path) as store:
+    settings = read_settings(project)
+    where = store_of(project, settings)
+    if not has_store(project, settings):
+        raise ProjectError(f"{project}: nothing has run here yet (no {where})")
+    with Store(where) as store:
         yield store
 
 

@@ -21,7 +21,8 @@ def tell(
     from ...memory import Letter, Store
     from ...tools.people import PERSON
     from ..errors import ProjectError
-    from ..state import state_of
+    from ..settings import read_settings
+    from ..state import state_of, store_of
     from ..status import status_of
 
     agents = status_of(project).agents
@@ -32,6 +33,7 @@ def tell(
         raise ProjectError(f"unknown agent {name}; known are {', '.join(known) or 'none'}{also}")
     if not text.strip():
         raise ProjectError("the message says nothing")
-    with Store(state_of(project) / "store.db") as store:
+    state_of(project)  # made where there is none
+    with Store(store_of(project, read_settings(project))) as store:
         store.mail.post(Letter(uuid.uuid4().hex, name, PERSON, text, datetime.now(UTC)))
     print(f"told {name}")

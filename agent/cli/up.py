@@ -32,14 +32,20 @@ def up(
     dtype: Dtype = None,
     quantize: Quantize = None,
     concurrency: Concurrency = None,
+    worker: Annotated[
+        bool,
+        typer.Option("--worker", help="Only carry out runs that another `gesso up` queues."),
+    ] = False,
     as_json: JsonLines = False,
 ) -> None:
     """Run every agent of DIR/agents whenever a trigger of it asks for it, until Ctrl-C or
     `gesso stop`.
 
-    The log is on standard error; with --json it is on standard output.
+    The log is on standard error; with --json it is on standard output. Workers share the queue of
+    a database in PostgreSQL, on any machines, each with a copy of DIR; Ctrl-C ends one.
     """
     from ..control.server import controlled
+    from ..errors import SettingsError
     from ..instance import held
     from ..log import published, redactor_of, start
     from ..recording import recorded
@@ -58,6 +64,11 @@ def up(
         concurrency=concurrency,
         log_format="json" if as_json else None,
     )
+    if worker and settings.database_url is None:
+        raise SettingsError(
+            f"{folder}: a worker takes runs from PostgreSQL: set database_url in gesso.toml or "
+            "GESSO_DATABASE_URL"
+        )
     handler = start(logging.INFO, settings.log_format)
     log = logging.getLogger("gesso")
     received: list[int] = []
@@ -77,7 +88,7 @@ def up(
     handler.addFilter(redactor)
     with (
         suppress(KeyboardInterrupt),
-        held(state),
+        nullcontext() if worker else held(state),
         exporting(os.environ),
         Runtime(folder, settings=settings) as runtime,
     ):
@@ -85,13 +96,14 @@ def up(
             agents = runtime.load()
             for agent in agents:
                 runtime.engine(runtime.model_of(agent))
-            log.info("%s is up: %s", runtime.folder, ", ".join(agent.name for agent in agents))
+            what = "works" if worker else "is up"
+            log.info("%s %s: %s", runtime.folder, what, ", ".join(agent.name for agent in agents))
             with (
-                controlled(runtime, state),
+                nullcontext() if worker else controlled(runtime, state),
                 published(runtime.events, redactor),
                 recorded(runtime.events, state) if settings.recordings else nullcontext(),
             ):
-                runtime.watch(threading.Event())
+                (runtime.work if worker else runtime.watch)(threading.Event())
         except KeyboardInterrupt:
             log.info("stopping after the current step; once more to leave at once")
     log.info("stopped; what is unfinished goes on at the next start")

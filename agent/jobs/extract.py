@@ -21,7 +21,8 @@ from pydantic import BaseModel, ValidationError
 from ...engine import AnyEngine, load_engine
 from ...memory import Correction, Job, JobDocument, JobPlan, Store, value_at
 from ...tools import find_documents
-from ..state import state_of
+from ..settings import Settings, read_settings
+from ..state import state_of, store_of
 from .job import JobRunner, plan_job
 from .merge import Policy
 from .output import STANDARD_OUTPUT, write_records
@@ -155,7 +156,8 @@ class Extraction(Generic[Value]):
             if project is None:
                 project = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             state = state_of(project)
-            store = stack.enter_context(Store(state / "store.db"))
+            settings = Settings() if self._project is None else read_settings(project)
+            store = stack.enter_context(Store(store_of(project, settings)))
             job = plan_job(store, self._plan, self._sources, engine=self._engine)
             runner = JobRunner(store, self._engine, state)
             for row in runner.rows(job):

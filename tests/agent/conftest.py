@@ -3,9 +3,13 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from gesso.agent.cli import main
+from gesso.agent.durable import Journal
+from gesso.memory import Store
+from postgresql import ON_POSTGRESQL
 
 AGENT = """\
 ---
@@ -16,6 +20,20 @@ record:
 ---
 Save what you read.
 """
+
+
+def _make_runtime(url: str) -> None:
+    Store(url).close()
+    with TemporaryDirectory() as folder:
+        Journal(Path(folder), lambda *_: None, listen=False, database=url).close()
+
+
+@pytest.fixture(autouse=True)
+def _database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL (`GESSO_TEST_DATABASE=postgresql`) each test's project has a database."""
+    if ON_POSTGRESQL:
+        server = request.getfixturevalue("postgresql")
+        monkeypatch.setenv("GESSO_DATABASE_URL", server.fresh(_make_runtime))
 
 
 @pytest.fixture

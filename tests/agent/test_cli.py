@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from gesso.agent import models
 from gesso.engine import EngineError, Result
-from gesso.memory import Store
 from scripted import USAGE, Reader, ScriptedEngine, calls
+from waiting import opened
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_cost_agrees_with_the_ledger(command: Any, project: Path) -> None:
     shown = json.loads(out)
     assert code == 0
     work = shown["total"]["work"]
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         entries = list(store.ledger.entries())
     assert work["generations"] == len(entries) == 3
     for field in ("prompt_tokens", "cached_tokens", "output_tokens", "denoising_steps"):
@@ -80,7 +80,9 @@ def test_cost_agrees_with_the_ledger(command: Any, project: Path) -> None:
         (["run"], 2, "Missing argument 'AGENT.md'."),
         (["up", "{project}/nowhere"], 2, "nowhere: no agents; write one to "),
         (["up", "{project}/inbox"], 2, "inbox/agents/NAME.md"),
-        (["cost", "{project}/inbox"], 2, "nothing has run here yet"),
+        pytest.param(
+            ["cost", "{project}/inbox"], 2, "nothing has run here yet", marks=pytest.mark.sqlite
+        ),
         (["generate"], 2, "give either --prompt or --prompt-file"),
         (["generate", "--prompt", "hi"], 2, "this engine only reads files"),
         (["generate", "--prompt-file", "{project}/none"], 2, "No such file or directory"),

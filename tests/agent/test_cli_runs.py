@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from gesso.agent import Runtime
-from gesso.memory import Store
 from scripted import calls, engine, says
+from waiting import opened
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -42,7 +42,7 @@ def test_the_inbox_shows_what_waits_and_takes_an_answer(
     assert gesso("approve", "1", "2026")[1].startswith("approved: Which year?")
     assert gesso("inbox")[1] == "Nothing waits.\n"
     assert gesso("deny", "1")[::2] == (2, "error: entry 1 was approved already\n")
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         (entry,) = store.inbox.entries(open_only=False)
     assert (entry.verdict, entry.note) == ("approved", "2026")
 
@@ -108,7 +108,7 @@ def test_the_names_of_runs_are_shown_whole(run: str, gesso: Command) -> None:
 
 def test_an_agent_is_told(project: Path, gesso: Command) -> None:
     assert gesso("tell", "clerk", "Good morning")[1] == "told clerk\n"
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         (letter,) = store.mail.waiting()
     assert (letter.agent, letter.sender, letter.text) == ("clerk", "person", "Good morning")
     assert "unknown agent clark; known are clerk" in gesso("tell", "clark", "Good morning")[2]
@@ -126,5 +126,6 @@ def test_an_agent_is_told_though_the_file_of_another_is_broken(
     assert gesso("tell", "clerk", " ")[0] == 2
 
 
+@pytest.mark.sqlite
 def test_where_nothing_has_run_the_commands_say_so(gesso: Command) -> None:
     assert "nothing has run here yet" in gesso("inbox")[2]

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gesso.memory import Store, Verdict
+from gesso.memory import Verdict
+from waiting import opened
 
 VICTIM = Path(__file__).parent / "victim.py"
 
@@ -36,7 +37,7 @@ def test_a_run_killed_between_two_calls_goes_on_and_repeats_none(
     seeds = (project / "seeds.txt").read_text().split()
     assert len(seeds) == 2
     assert len(set(seeds)) == 1, "a generation that is repeated has the same seed"
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         (run,) = store.runs()
         assert (run.state, run.reason) == ("done", None)
         messages = store.messages(run.id)
@@ -59,7 +60,7 @@ def test_a_call_that_was_cut_short_is_repeated_where_its_tool_says_it_may_be(
     assert start(project, scenario, "note_again") == -signal.SIGKILL
     assert start(project, scenario, "note_again") == 0
     assert (project / "begun.txt").read_text().split() == ["first", "second", "second", "third"]
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         (run,) = store.runs()
         assert run.state == "done"
         assert f"noted second as {run.id}/0/1" in [m.content for m in store.messages(run.id)]
@@ -73,7 +74,7 @@ def test_any_other_call_that_was_cut_short_is_put_before_the_person(
     assert start(project, "in the middle of a call", "note") == -signal.SIGKILL
     assert start(project, "in the middle of a call", "note") == 0
     assert (project / "begun.txt").read_text().split() == ["first", "second"]
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         (run,) = store.runs()
         assert run.state == "waiting"
         (entry,) = store.inbox.entries()
@@ -82,7 +83,7 @@ def test_any_other_call_that_was_cut_short_is_put_before_the_person(
     assert start(project, "in the middle of a call", "note") == 0
     again = ["second"] if verdict == "approved" else []
     assert (project / "begun.txt").read_text().split() == ["first", "second", *again, "third"]
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         (run,) = store.runs()
         assert (run.state, run.part) == ("done", 1)
         told = [m.content for m in store.messages(run.id) if m.role == "tool"]

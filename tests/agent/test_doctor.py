@@ -11,6 +11,7 @@ from gesso.agent import Runtime
 from gesso.agent.doctor import Check, examine
 from gesso.agent.errors import ProjectError
 from gesso.tools import sandbox
+from postgresql import ON_POSTGRESQL
 from scripted import engine, says
 
 
@@ -35,13 +36,17 @@ def test_a_sound_project_has_no_problem(command: Any, project: Path) -> None:
     for subject in ("settings", "agent clerk", "disk", "memory", "GPU", "versions", "sandbox"):
         assert shown[subject]["finding"]
     assert shown["model sketch"]["level"] == "ok"
-    assert "is whole" in shown["store.db"]["finding"]
-    assert "is whole" in shown["durable.db"]["finding"]
+    if ON_POSTGRESQL:
+        assert "in PostgreSQL can be opened" in shown["database"]["finding"]
+    else:
+        assert "is whole" in shown["store.db"]["finding"]
+        assert "is whole" in shown["durable.db"]["finding"]
     code, out, _ = command("doctor", str(project))
     assert code == 0
     assert "ok      agent clerk: " in out
 
 
+@pytest.mark.sqlite
 def test_it_leaves_a_project_that_never_ran_as_it_is(project: Path) -> None:
     before = sorted(project.rglob("*"))
     assert "nothing has run" in checks(project)["store.db"].finding
@@ -71,6 +76,7 @@ def test_what_is_wrong_with_the_project_is_a_problem(
     assert said[1] == "GESSO_MODLE sets nothing"
 
 
+@pytest.mark.sqlite
 def test_a_damaged_store_is_a_problem(project: Path) -> None:
     with Runtime(project, engine=engine(says("ok")), listen=False) as runtime:
         runtime.load()
@@ -135,6 +141,17 @@ def test_a_missing_sandbox_matters_to_agents_that_run_commands(
     assert "clerk cannot run commands" in found.advice
     write_agent("name: clerk\ntools: [shell]\nsandbox: none")
     assert checks(project)["sandbox"].level == "warning"
+
+
+def test_a_database_that_cannot_be_reached_is_a_problem(project: Path) -> None:
+    address = "postgresql+psycopg://me:sw0rdfish@127.0.0.1:1/gesso"
+    (project / "gesso.toml").write_text(f'database_url = "{address}"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GESSO_DATABASE_URL", raising=False)
+        found = checks(project)["database"]
+    assert found.level == "problem"
+    assert "127.0.0.1:1/gesso: cannot be reached" in found.finding
+    assert "sw0rdfish" not in f"{found}"
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Annotated
 import pytest
 from gesso.agent import AgentError, Runtime
 from gesso.engine import AnswerError, EngineError, Request, Result, Usage
-from gesso.memory import Run, Store, StoredMessage
+from gesso.memory import Run, StoredMessage
 from gesso.tools import Context, ToolError, tool
 from pydantic import Field
 from scripted import USAGE, calls, engine, requests, says
+from waiting import opened
 
 
 def test_a_run_reads_saves_and_answers(project: Path) -> None:
@@ -306,7 +307,7 @@ def test_a_runtime_that_closes_stops_at_the_next_step_and_the_next_one_goes_on(
         run = runtime.enqueue_document("clerk", project / "inbox" / "a.txt")
         assert generating.wait(10)
         threading.Timer(0.2, closing.set).start()
-    with Store(project / ".gesso" / "store.db") as store:
+    with opened(project) as store:
         left = store.run(run)
         assert left is not None
         assert left.state == "running"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gesso.memory import RunState, Store
+from gesso.agent.state import state_of
+from gesso.memory import RunState
+from waiting import opened
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -59,16 +61,16 @@ def start(project: Path) -> Iterator[Start]:
 def wait_until(
     state: RunState, process: subprocess.Popen[str], project: Path, runs: int = 1
 ) -> None:
-    path = project / ".gesso" / "store.db"
+    state_of(project)
     end = time.monotonic() + 30
-    while not (path.exists() and _count(path, state) == runs):
+    while _count(project, state) != runs:
         assert time.monotonic() < end
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
 
 
-def _count(path: Path, state: RunState) -> int:
-    with Store(path) as store:
+def _count(project: Path, state: RunState) -> int:
+    with opened(project) as store:
         return len(store.runs(state=state))
 
 
@@ -101,7 +103,7 @@ def test_a_second_signal_does_not_wait_for_the_step(start: Start, project: Path)
     process.terminate()
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
-    assert _count(project / ".gesso" / "store.db", "running") == 1
+    assert _count(project, "running") == 1
 
 
 def test_a_project_is_up_once_and_stop_ends_it(start: Start, project: Path) -> None:

@@ -9,10 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gesso.agent import Runtime
-from gesso.agent.settings import Settings
+from gesso.agent.settings import Settings, read_settings
+from gesso.agent.state import store_of
 from gesso.engine import Engine
-from gesso.memory import Run
+from gesso.memory import Run, Store
 from gesso.tools import Tool
+
+
+def opened(project: Path) -> Store:
+    """The project's store, wherever it is."""
+    return Store(store_of(project, read_settings(project)))
 
 
 @contextmanager

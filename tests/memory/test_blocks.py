@@ -1,7 +1,7 @@
 """Blocks: always there, bounded, edited by replacing and appending; of one agent or shared."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from gesso.memory import Block, BlockError, Blocks, Memory
@@ -11,8 +11,9 @@ LATER = NOW + timedelta(hours=1)
 
 
 @pytest.fixture
-def blocks(tmp_path: Path) -> Blocks:
-    return Memory(tmp_path / "store.db").blocks
+def blocks(url: str) -> Iterator[Blocks]:
+    with Memory(url) as memory:
+        yield memory.blocks
 
 
 def values(blocks: Blocks, agent: str | None = None) -> dict[str, str]:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -54,9 +53,9 @@ def address(server: Server) -> str:
     return f"http://127.0.0.1:{server.server_address[1]}/v1"
 
 
-def test_facts_are_found_by_the_meaning_that_a_server_tells(server: Server, tmp_path: Path) -> None:
+def test_facts_are_found_by_the_meaning_that_a_server_tells(server: Server, url: str) -> None:
     embedding = served_embedding(address(server), "ideas", key="k-123")
-    with Memory(tmp_path / "store.db", embedding=embedding) as memory:
+    with Memory(url, embedding=embedding) as memory:
         for text in ("The bunny eats clover", "Brandt mended the furnace", "Rent is due on Friday"):
             memory.remember(text, source="chat", at=NOW)
         (best, *_) = memory.recall("heating", 1)
@@ -64,9 +63,9 @@ def test_facts_are_found_by_the_meaning_that_a_server_tells(server: Server, tmp_
     assert set(server.keys) == {"Bearer k-123"}
 
 
-def test_without_an_answer_facts_are_found_by_their_words(tmp_path: Path) -> None:
+def test_without_an_answer_facts_are_found_by_their_words(url: str) -> None:
     embedding = served_embedding("http://127.0.0.1:9/v1", "ideas")
-    with Memory(tmp_path / "store.db", embedding=embedding) as memory:
+    with Memory(url, embedding=embedding) as memory:
         memory.remember("The bunny eats clover", source="chat", at=NOW)
         assert [fact.text for fact in memory.recall("clover", 1)] == ["The bunny eats clover"]
 

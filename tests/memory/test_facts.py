@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,13 +24,9 @@ with Memory(sys.argv[1]) as memory:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
-@pytest.fixture
-def memory(path: Path) -> Memory:
-    return Memory(path)
+def memory(url: str) -> Iterator[Memory]:
+    with Memory(url) as memory:
+        yield memory
 
 
 def told(memory: Memory, text: str, at: datetime = NOW, **more: object) -> Fact:
@@ -87,7 +84,9 @@ def test_a_forgotten_fact_is_listed_and_no_longer_recalled(memory: Memory) -> No
     assert told(memory, "The alarm code is 4711", LATER).current, "and may be told again"
 
 
-def test_an_erased_text_is_in_no_file_of_the_store(memory: Memory, path: Path) -> None:
+@pytest.mark.sqlite
+def test_an_erased_text_is_in_no_file_of_the_store(memory: Memory, url: str) -> None:
+    path = Path(url)
     for number in range(50):
         told(memory, f"Parcel {number} has come")
     fact = told(memory, "The password is swordfish")
@@ -100,7 +99,9 @@ def test_an_erased_text_is_in_no_file_of_the_store(memory: Memory, path: Path) -
     assert len(memory.recall("parcel", 99)) == 50
 
 
-def test_a_reader_that_keeps_erased_text_in_the_log_is_told_of(path: Path) -> None:
+@pytest.mark.sqlite
+def test_a_reader_that_keeps_erased_text_in_the_log_is_told_of(url: str) -> None:
+    path = Path(url)
     with Memory(path, busy_timeout=0.05) as memory, Memory(path) as other:
         fact = told(memory, "The password is swordfish")
         with other._database.read() as connection:
@@ -129,11 +130,11 @@ def test_the_same_words_of_two_agents_or_episodes_are_two_facts(memory: Memory) 
     assert len({told(memory, "Done", **more).id for more in whose}) == 4
 
 
-def test_two_processes_that_remember_at_once_lose_nothing(path: Path) -> None:
+def test_two_processes_that_remember_at_once_lose_nothing(url: str) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in ("Ada", "Bob")
+        subprocess.Popen([sys.executable, "-c", WRITER, url, name]) for name in ("Ada", "Bob")
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0]
-    with Memory(path) as memory:
+    with Memory(url) as memory:
         assert len({fact.text for fact in memory.facts()}) == 200
         assert len(memory.recall("Bob", 200)) == 100

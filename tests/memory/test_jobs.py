@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from gesso.memory import (
@@ -46,8 +45,8 @@ FAILED = JobDocument(1, "b.txt", state="failed", digest="0b", error="it is empty
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "store.db") as store:
+def store(url: str) -> Iterator[Store]:
+    with Store(url) as store:
         yield store
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +20,9 @@ from gesso.memory import (
     StoreError,
     spends_of,
 )
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from postgresql import Address
 from sqlalchemy import text
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -54,13 +55,13 @@ ledgers = st.lists(entries, max_size=25).map(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with filled(tmp_path / "store.db", []) as store:
+def store(url: str) -> Iterator[Store]:
+    with filled(url, []) as store:
         yield store
 
 
-def filled(path: Path, entries: Sequence[LedgerEntry]) -> Store:
-    store = Store(path)
+def filled(url: str, entries: Sequence[LedgerEntry]) -> Store:
+    store = Store(url)
     for name in ("r1", "r2"):
         store.add_run(Run(name, "clerk", "manual", "go", "done", "sketch", START))
     store.jobs.add(JOB, PLAN, [])
@@ -94,17 +95,18 @@ def plain(spends: Sequence[Spend]) -> list[tuple[Any, ...]]:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(ledgers, st.lists(st.integers(0, 9), min_size=2, max_size=5, unique=True), st.booleans())
 def test_sums_are_those_of_the_entries(
-    tmp_path_factory: pytest.TempPathFactory,
+    address: Address,
     entries: list[LedgerEntry],
     quarters: list[int],
     even: bool,
 ) -> None:
     cuts = [START + timedelta(minutes=15 * n, seconds=0 if even else 7) for n in sorted(quarters)]
-    path = tmp_path_factory.mktemp("ledger") / "store.db"
-    with filled(path, entries) as store:
+    with filled(address(uuid.uuid4().hex), entries) as store:
         for apart in (("agent", "job", "model"), ("job",), ()):
             for cut in (cuts, None):
                 found = store.ledger.spends(cut, apart=apart)

@@ -1,7 +1,7 @@
 """Facts: remembered with source and age, found by their words."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from gesso.memory import Memory, Store
@@ -11,16 +11,16 @@ LATER = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    memory = Memory(tmp_path / "store.db")
-    for text in (
-        "Anna is allergic to walnuts",
-        "The boiler was serviced by Brandt & Sons",
-        "Anna moved to Porto in 2024",
-        "Invoices are paid on Fridays",
-    ):
-        memory.remember(text, source="chat", at=NOW)
-    return memory
+def memory(url: str) -> Iterator[Memory]:
+    with Memory(url) as memory:
+        for text in (
+            "Anna is allergic to walnuts",
+            "The boiler was serviced by Brandt & Sons",
+            "Anna moved to Porto in 2024",
+            "Invoices are paid on Fridays",
+        ):
+            memory.remember(text, source="chat", at=NOW)
+        yield memory
 
 
 def texts(memory: Memory, query: str, k: int = 5) -> list[str]:
@@ -56,8 +56,8 @@ def test_any_text_may_be_asked(memory: Memory, query: str) -> None:
     assert isinstance(memory.recall(query, 3), list)
 
 
-def test_facts_outlive_the_process(memory: Memory, tmp_path: Path) -> None:
+def test_facts_outlive_the_process(memory: Memory, url: str) -> None:
     memory.close()
-    with Store(tmp_path / "store.db") as store, Memory(tmp_path / "store.db") as again:
+    with Store(url) as store, Memory(url) as again:
         assert store.runs() == []
         assert len(again.recall("Anna", 5)) == 2

@@ -12,8 +12,8 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "store.db") as store:
+def store(url: str) -> Iterator[Store]:
+    with Store(url) as store:
         store.add_run(Run("r", "clerk", "manual", "hello", "queued", "sketch", NOW), {"n": 1})
         yield store
 
@@ -146,7 +146,7 @@ def test_a_letter_is_posted_once_and_due_in_its_time(store: Store) -> None:
     assert store.mail.due(later.due) == [later]
 
 
-def test_the_audit_log_is_only_added_to(store: Store, tmp_path: Path) -> None:
+def test_the_audit_log_is_only_added_to(store: Store) -> None:
     def add(text: str) -> bool:
         return store.audit.add(
             "r/0/0", 0, "begun", run="r", agent="clerk", text=text, detail="", at=NOW
@@ -154,16 +154,18 @@ def test_the_audit_log_is_only_added_to(store: Store, tmp_path: Path) -> None:
 
     assert add("send({})")
     assert not add("something else"), "the first one counts"
-    connection = sqlite3.connect(tmp_path / "store.db")
     for statement in ("UPDATE audit SET text = 'x'", "DELETE FROM audit"):
-        with pytest.raises(sqlite3.IntegrityError, match="only added to"):
-            connection.execute(statement)
-    connection.close()
+        with (
+            pytest.raises(StoreError, match="only added to"),
+            store._database.write() as connection,
+        ):
+            connection.exec_driver_sql(statement)
     assert [event.text for event in store.audit.events(agent="clerk")] == ["send({})"]
     assert store.audit.events(agent="other") == []
     assert store.audit.find("r/0/0", "finished") is None
 
 
+@pytest.mark.sqlite
 def test_a_locked_store_takes_no_word(store: Store, tmp_path: Path) -> None:
     entry = ask(store, "r/0/0")
     with Store(tmp_path / "store.db", busy_timeout=0.05) as impatient:

@@ -2,8 +2,8 @@
 
 import math
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from gesso.memory import BM25, Fact, Memory, Ranking
@@ -14,8 +14,9 @@ NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "store.db")
+def memory(url: str) -> Iterator[Memory]:
+    with Memory(url) as memory:
+        yield memory
 
 
 def talk(memory: Memory, *said: str, episode: str, at: datetime = NOW) -> list[Fact]:

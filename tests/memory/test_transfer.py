@@ -3,39 +3,41 @@
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from gesso.memory import Memory, StoreError, TransferError
+from postgresql import Address
 
 NOW = datetime(2026, 11, 23, 20, 0, 0, 123457, tzinfo=UTC)
 LATER = NOW + timedelta(hours=12)
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
+def memory(url: str) -> Iterator[Memory]:
     """Every kind of fact and block that there is."""
-    memory = Memory(tmp_path / "store.db")
-    porto = memory.remember("Anna lives in Porto", source="chat", at=NOW)
-    lisbon = memory.remember(
-        "Anna lives in Lisbon", source="Ünal", at=LATER, supersedes=[porto.id], agent="clerk"
-    )
-    memory.remember("Anna lives in Porto", source="chat", at=LATER, supersedes=[lisbon.id])
-    code = memory.remember("The code\nis 4711", source="chat", at=NOW, episode="monday")
-    memory.forget(code.id, at=LATER)
-    password = memory.remember("The password is swordfish", source="chat", at=NOW)
-    memory.forget(password.id, at=LATER, erase=True)
-    memory.count_use(memory.facts(), at=LATER)
-    memory.blocks.put("style", "Short", at=NOW, description="How to write", bound=40)
-    memory.blocks.append("task", "Receipts", at=LATER, agent="clerk")
-    return memory
+    with Memory(url) as memory:
+        porto = memory.remember("Anna lives in Porto", source="chat", at=NOW)
+        lisbon = memory.remember(
+            "Anna lives in Lisbon", source="Ünal", at=LATER, supersedes=[porto.id], agent="clerk"
+        )
+        memory.remember("Anna lives in Porto", source="chat", at=LATER, supersedes=[lisbon.id])
+        code = memory.remember("The code\nis 4711", source="chat", at=NOW, episode="monday")
+        memory.forget(code.id, at=LATER)
+        password = memory.remember("The password is swordfish", source="chat", at=NOW)
+        memory.forget(password.id, at=LATER, erase=True)
+        memory.count_use(memory.facts(), at=LATER)
+        memory.blocks.put("style", "Short", at=NOW, description="How to write", bound=40)
+        memory.blocks.append("task", "Receipts", at=LATER, agent="clerk")
+        yield memory
 
 
-def test_a_round_trip_loses_nothing(memory: Memory, tmp_path: Path) -> None:
+def test_a_round_trip_loses_nothing(memory: Memory, address: Address) -> None:
     lines = memory.export()
     assert all(isinstance(json.loads(line), dict) for line in lines)
-    with Memory(tmp_path / "other.db") as other:
+    with Memory(address("other")) as other:
         counts = other.import_(lines)
         assert (counts.facts, counts.blocks) == (5, 2)
         assert other.facts(every=True) == memory.facts(every=True)
@@ -51,8 +53,8 @@ def test_an_import_may_be_repeated(memory: Memory) -> None:
     assert memory.export() == before
 
 
-def test_an_import_beside_other_facts_renumbers_them(memory: Memory, tmp_path: Path) -> None:
-    with Memory(tmp_path / "other.db") as other:
+def test_an_import_beside_other_facts_renumbers_them(memory: Memory, address: Address) -> None:
+    with Memory(address("other")) as other:
         own = other.remember("Tom lives in Faro", source="chat", at=NOW)
         other.import_(memory.export())
         imported = other.facts(every=True)
@@ -71,8 +73,8 @@ def test_what_was_forgotten_here_does_not_come_back(memory: Memory) -> None:
     assert memory.facts() == []
 
 
-def test_what_was_superseded_elsewhere_is_superseded_here(memory: Memory, tmp_path: Path) -> None:
-    with Memory(tmp_path / "other.db") as other:
+def test_what_was_superseded_elsewhere_is_superseded_here(memory: Memory, address: Address) -> None:
+    with Memory(address("other")) as other:
         other.import_(memory.export())
         (fact,) = memory.facts()
         memory.remember("Anna lives in Faro", source="chat", at=LATER, supersedes=[fact.id])
@@ -80,8 +82,8 @@ def test_what_was_superseded_elsewhere_is_superseded_here(memory: Memory, tmp_pa
         assert [fact.text for fact in other.facts()] == ["Anna lives in Faro"]
 
 
-def test_of_two_blocks_the_one_changed_last_stays(memory: Memory, tmp_path: Path) -> None:
-    with Memory(tmp_path / "other.db") as other:
+def test_of_two_blocks_the_one_changed_last_stays(memory: Memory, address: Address) -> None:
+    with Memory(address("other")) as other:
         other.blocks.put("style", "Long", at=LATER)
         other.blocks.put("task", "Lunch", at=NOW, agent="clerk")
         assert other.import_(memory.export()).blocks == 1
@@ -107,7 +109,7 @@ def test_of_two_blocks_the_one_changed_last_stays(memory: Memory, tmp_path: Path
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_refused_whole(
-    tmp_path: Path, lines: list[str], complaint: str
+    address: Address, lines: list[str], complaint: str
 ) -> None:
     said = '"text": "a", "source": "b", "at": "2026-01-01T00:00:00Z"'
     known = {
@@ -115,12 +117,13 @@ def test_what_is_no_export_is_refused_whole(
         "FACT": f'{{"fact": {{"id": 1, {said}}}}}',
         "DANGLING": f'{{"fact": {{"id": 2, {said}, "superseded_by": 9}}}}',
     }
-    with Memory(tmp_path / "other.db") as other:
+    with Memory(address("other")) as other:
         with pytest.raises(TransferError, match=complaint):
             other.import_([known.get(line, line) for line in lines])
         assert other.facts(every=True) == []
 
 
+@pytest.mark.sqlite
 def test_a_backup_is_a_store_with_everything_in_it(memory: Memory, tmp_path: Path) -> None:
     memory.backup(tmp_path / "copy.db")
     with Memory(tmp_path / "copy.db") as copy:
@@ -132,6 +135,7 @@ def test_a_backup_is_a_store_with_everything_in_it(memory: Memory, tmp_path: Pat
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.sqlite
 def test_a_backup_is_whole_while_others_write(memory: Memory, tmp_path: Path) -> None:
     done = threading.Event()
 

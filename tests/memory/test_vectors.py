@@ -1,6 +1,6 @@
 """Facts found by their meaning, by a model small enough to know what it means: two ideas."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,11 +32,11 @@ def model() -> Ideas:
 
 
 @pytest.fixture
-def memory(tmp_path: Path, model: Ideas) -> Memory:
-    memory = Memory(tmp_path / "store.db", embedding=Embedding("ideas", model))
-    for text in ("The bunny eats clover", "Brandt mended the furnace", "Rent is due on Friday"):
-        memory.remember(text, source="chat", at=NOW)
-    return memory
+def memory(url: str, model: Ideas) -> Iterator[Memory]:
+    with Memory(url, embedding=Embedding("ideas", model)) as memory:
+        for text in ("The bunny eats clover", "Brandt mended the furnace", "Rent is due on Friday"):
+            memory.remember(text, source="chat", at=NOW)
+        yield memory
 
 
 def test_a_fact_is_found_without_any_of_its_words(memory: Memory) -> None:
@@ -83,18 +83,18 @@ def test_the_vector_of_an_erased_fact_is_gone(memory: Memory, tmp_path: Path) ->
         assert connection.exec_driver_sql("SELECT count(*) FROM vectors").scalar() == 2
 
 
-def test_a_memory_without_an_embedding_shares_the_store(memory: Memory, tmp_path: Path) -> None:
+def test_a_memory_without_an_embedding_shares_the_store(memory: Memory, url: str) -> None:
     memory.recall("hare", 1)
-    with Memory(tmp_path / "store.db") as plain:
+    with Memory(url) as plain:
         assert plain.recall("hare", 1) == []
         plain.remember("Hares sleep by day", source="chat", at=NOW)
     assert len(memory.recall("hare", 9)) == 4
 
 
-def test_a_model_that_changed_its_length_is_not_compared(memory: Memory, tmp_path: Path) -> None:
+def test_a_model_that_changed_its_length_is_not_compared(memory: Memory, url: str) -> None:
     memory.recall("hare", 1)
     longer = Embedding("ideas", lambda texts: [[1.0, 2.0, 3.0, 4.0] for _ in texts])
-    with Memory(tmp_path / "store.db", embedding=longer) as other:
+    with Memory(url, embedding=longer) as other:
         assert [fact.text for fact in other.recall("bunny", 9)] == ["The bunny eats clover"]
 
 

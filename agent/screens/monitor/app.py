@@ -28,6 +28,7 @@ from .live import SAMPLE_SECONDS, Live
 from .logs import LogsPane
 from .memory import MemoryPane
 from .pane import Pane, say
+from .panes import Panes
 from .run import RunPane
 
 DRAW_SECONDS = 0.1

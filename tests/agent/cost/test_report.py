@@ -25,7 +25,8 @@ from gesso.agent.cost.prices import PriceList, price_list, read_peer
 from gesso.agent.cost.report import Basis, Question, Report, basis_of, month_of, report_of
 from gesso.agent.cost.words import verdicts
 from gesso.agent.errors import CostError
-from gesso.agent.settings import Settings
+from gesso.agent.settings import Settings, read_settings
+from gesso.agent.state import store_of
 from gesso.memory import PROMPT_EDGES, LedgerEntry, Run, Store, spends_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ PEERS = (
 )
 
 
-def filled(path: Path, entries: Sequence[LedgerEntry]) -> Store:
+def filled(path: str | Path, entries: Sequence[LedgerEntry]) -> Store:
     store = Store(path)
     for name in ("r1", "r2"):
         store.add_run(Run(name, "clerk", "manual", "go", "done", "sketch", START))
@@ -410,7 +411,7 @@ def test_a_price_by_the_request_counts_requests() -> None:
 def project(tmp_path: Path) -> Path:
     (tmp_path / ".gesso").mkdir()
     entries = [replace(ENTRY, at=START + timedelta(days=day)) for day in range(3)]
-    filled(tmp_path / ".gesso" / "store.db", entries).close()
+    filled(store_of(tmp_path, read_settings(tmp_path)), entries).close()
     (tmp_path / "gesso.toml").write_text('hardware = "dgx-spark"\nelectricity = 0.3\n')
     return tmp_path
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from gesso.engine import Engine, load_engine
 from gesso.memory import Job, Store
 from gesso.tools import DocumentError, find_documents
 from pydantic import BaseModel
+from waiting import opened
 
 FIELDS = "company, date: date, total"
 EXTRACT = [sys.executable, "-m", "gesso.agent", "extract", FIELDS, "in", "-o", "out.jsonl"]
@@ -42,8 +43,10 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(state_folder(tmp_path) / "store.db")
+def store(tmp_path: Path) -> Iterator[Store]:
+    state_folder(tmp_path)
+    with opened(tmp_path) as store:
+        yield store
 
 
 def planned(store: Store, engine: Engine, *names: str, batch: int = 8, seed: int = 0) -> Job:
@@ -258,7 +261,7 @@ def test_an_interrupted_job_leaves_its_part_and_says_how_to_go_on(
         stderr=subprocess.PIPE,
         text=True,
     )
-    until_some_are_done(Path(".gesso/store.db"))
+    until_some_are_done(Path())
     begun.send_signal(signal.SIGTERM)
     _, said = begun.communicate(timeout=60)
     assert begun.returncode == 130
@@ -291,22 +294,22 @@ def test_a_job_that_is_killed_is_resumed_to_the_same_bytes(documents: Path, gess
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    until_some_are_done(Path(".gesso/store.db"))
+    until_some_are_done(Path())
     begun.kill()
     begun.wait()
     (job,) = json.loads(gesso("jobs", "list", "--json").stdout)
     assert (job["state"], job["reason"]) == ("stopped", "it was killed")
     gesso("jobs", "resume", job["id"])
     assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
-    with Store(Path(".gesso/store.db")) as store:
+    with opened(Path()) as store:
         assert len({entry.key for entry in store.ledger.entries(run=job["id"])}) == 7
 
 
-def until_some_are_done(path: Path) -> None:
+def until_some_are_done(project: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        if path.exists():
-            with Store(path) as store:
+        if (project / ".gesso").exists():
+            with opened(project) as store:
                 jobs = store.jobs.all()
                 if jobs and store.jobs.counts(jobs[0].id).done:
                     return

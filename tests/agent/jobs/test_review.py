@@ -22,6 +22,7 @@ from gesso.memory import Job, Store
 from gesso.tools import DocumentError, DocumentReader, find_documents
 from textual.pilot import Pilot
 from textual.widgets import Input, Label, TextArea
+from waiting import opened
 
 FIELDS = "company, date: date, total: number"
 KEYS = {"/company", "/date", "/total"}
@@ -34,7 +35,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def store(documents: Path) -> Iterator[Store]:
-    with Store(state_of(documents.parent) / "store.db") as store:
+    with opened(documents.parent) as store:
         yield store
 
 
@@ -194,7 +195,7 @@ def test_all_seen_to_is_said_and_nothing_more_can_be_done(review: Review) -> Non
 
 def test_a_document_cannot_draw_on_the_screen(documents: Path, engine: Engine) -> None:
     (documents / "0.txt").write_text("SHOP \x1b[2J\x07LTD\n01/03/2026\n" + "Milk 2.00\n" * 20)
-    with Store(state_of(documents.parent) / "store.db") as store, DocumentReader() as reader:
+    with opened(documents.parent) as store, DocumentReader() as reader:
         plan = plan_of(read_schema(FIELDS), engine, "sketch")
         job = plan_job(store, plan, ["in/0.txt"], engine=engine)
         for _ in JobRunner(store, engine, state_of(documents.parent)).rows(job):
