@@ -6,12 +6,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from .database import Database
 from .errors import InboxError
 from .rows import Grant, time_of
 from .tables import grants
+from .upsert import add_once
 
 
 class Grants:
@@ -24,7 +24,7 @@ class Grants:
         """Allow an agent what a rule names; once, however often it is said."""
         row = {"agent": agent, "rule": rule, "at": at.timestamp()}
         with self._database.write() as connection:
-            connection.execute(insert(grants).values(**row).on_conflict_do_nothing())
+            add_once(connection, grants, row)
 
     def all(self, agent: str | None = None) -> list[Grant]:
         """Everyone's or an agent's, oldest first."""

@@ -190,9 +190,9 @@ inbox = Table(
 grants = Table(
     "grants",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("agent", String, nullable=False),
-    Column("rule", String, nullable=False),
+    Column("id", Whole, primary_key=True),
+    Column("agent", Name, nullable=False),
+    Column("rule", Name, nullable=False),
     Column("at", Float, nullable=False),
     UniqueConstraint("agent", "rule", name="grants_once"),
     sqlite_autoincrement=True,

@@ -52,6 +52,7 @@ def serve(
     """Serve a model by OpenAI's and Anthropic's APIs, until Ctrl-C: what is being written is ended,
     what waits is refused. Without a --key, only programs of this machine may ask.
     """
+    from ...engine import Engine, RequestError
     from ...memory import Store
     from ...tools.secret import Secrets, look_up
     from ..log import start
@@ -59,7 +60,7 @@ def serve(
     from ..serve import Limits, serving
     from ..serve.keys import Keys
     from ..settings import Settings, read_settings
-    from ..state import SECRETS, state_of
+    from ..state import SECRETS, STATE, state_of, store_of
 
     flags: dict[str, Any] = {"model": model, "device": device, "dtype": dtype}
     given = {name: value for name, value in flags.items() if value is not None}
@@ -81,8 +82,13 @@ def serve(
         stopping.set()
 
     with ExitStack() as open_now:
-        store = None if state is None else open_now.enter_context(Store(state / "store.db"))
-        engine = engine_of(settings.model or "sketch", settings)
+        store = None
+        if folder is not None:
+            store = open_now.enter_context(Store(store_of(folder.resolve(), settings)))
+        name = settings.model or "sketch"
+        engine = engine_of(name, settings, state or Path(STATE))
+        if not isinstance(engine, Engine):
+            raise RequestError(f"{name} is served already: programs can ask it themselves")
         limits = Limits(side_by_side, waiting, max_tokens)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupt)

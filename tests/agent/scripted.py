@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from gesso.engine import Engine, EngineError, Request, Result, ToolCall, Usage
+from gesso.engine import AnyEngine, Engine, EngineError, Request, Result, ToolCall, Usage
 
 USAGE = Usage(
     prompt_tokens=100,
@@ -69,5 +69,5 @@ def engine(*turns: Result | Callable[[Request], Result]) -> Engine:
     return cast(Engine, ScriptedEngine(turns))
 
 
-def requests(scripted: Engine) -> list[Request]:
+def requests(scripted: AnyEngine) -> list[Request]:
     return cast(ScriptedEngine, scripted).requests
