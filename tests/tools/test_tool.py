@@ -196,6 +196,7 @@ def test_the_room_exports_these_names() -> None:
         "Workspace",
         "WorkspaceError",
         "called",
+        "changes_of",
         "decide",
         "find_documents",
         "read_secrets",

@@ -35,6 +35,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def store(documents: Path) -> Iterator[Store]:
+    state_of(documents.parent)
     with opened(documents.parent) as store:
         yield store
 
