@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gesso.agent import Runtime
 from gesso.agent.settings import Settings, read_settings
-from gesso.agent.state import store_of
+from gesso.agent.state import state_of, store_of
 from gesso.engine import Engine
 from gesso.memory import Run, Store
 from gesso.tools import Tool
@@ -18,6 +18,7 @@ from gesso.tools import Tool
 
 def opened(project: Path) -> Store:
     """The project's store, wherever it is."""
+    state_of(project)
     return Store(store_of(project, read_settings(project)))
 
 

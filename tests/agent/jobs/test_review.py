@@ -35,7 +35,6 @@ def engine() -> Engine:
 
 @pytest.fixture
 def store(documents: Path) -> Iterator[Store]:
-    state_of(documents.parent)
     with opened(documents.parent) as store:
         yield store
 
