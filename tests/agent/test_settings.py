@@ -18,6 +18,7 @@ def origin_of(folder: Path, name: str, **flags: Any) -> tuple[Any, str]:
     return found.value, found.origin
 
 
+@pytest.mark.sqlite  # elsewhere the tests' own database is a setting
 def test_a_project_without_a_file_has_the_defaults(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
     assert {one.origin for one in explain_settings(tmp_path)} == {"default"}
