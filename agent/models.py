@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
+
 from ..engine import AnyEngine, RemoteEngine, RequestError, load_engine
+from ..engine.checkpoint import Progress
 from ..tools import read_secrets
 from .cost.hardware import terms_of
 from .settings import Settings
@@ -31,14 +38,27 @@ def engine_of(model: str, settings: Settings, state: Path) -> AnyEngine:
             url, name, key=_key(url, settings, state), context_length=settings.remote_context
         )
     watts = terms_of(settings).load_watts
-    return load_engine(
-        model,
-        settings.device,
-        settings.dtype,
-        adapter=settings.adapter,
-        quantize=settings.quantize,
-        load_watts=watts,
-    )
+    with _told(model) as progress:
+        return load_engine(
+            model,
+            settings.device,
+            settings.dtype,
+            adapter=settings.adapter,
+            quantize=settings.quantize,
+            load_watts=watts,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _told(model: str) -> Iterator[Progress | None]:
+    """A bar for whoever waits before a terminal; the bundled model is there at once."""
+    if model == "sketch" or not sys.stderr.isatty():
+        yield None
+        return
+    with ProgressBar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"loading {model}", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _key(url: str, settings: Settings, state: Path) -> str | None:
