@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import ctypes
 
+GIVE_BACK_SECONDS = 15.0
+"""How often whoever generates hands memory back: between two prompts of thousands of tokens, little
+has gathered by then, and it takes milliseconds."""
+
 
 def give_back() -> None:
     """Hand freed memory back to the system, where the C library can (glibc's `malloc_trim`)."""

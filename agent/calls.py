@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,18 +75,11 @@ class Calls:
         self._listeners = listeners
 
     def tools(self, agent: Agent) -> list[Tool]:
-        return self._registry.select(
-            agent.offered,
-            record=agent.record_schema,
-            hosts=agent.hosts,
-            sandbox=agent.sandbox,
-            skills=agent.skills,
-        )
+        return tools_of(self._registry, agent, agent.offered)
 
     def rules(self, agent: Agent) -> Rules:
         """What the agent's file says, and what the person has allowed since."""
-        granted = tuple(grant.rule for grant in self._store.grants.all(agent.name))
-        return agent.rules.model_copy(update={"allow": (*agent.rules.allow, *granted)})
+        return agent.rules.allowing(grant.rule for grant in self._store.grants.all(agent.name))
 
     def make(self, asked: Asked) -> Answer:
         """What the permissions, the person or the tool refuse is told to the model."""
@@ -200,6 +193,17 @@ class Calls:
             seconds=seconds,
             at=datetime.now(UTC),
         )
+
+
+def tools_of(registry: Registry, agent: Agent, names: Sequence[str]) -> list[Tool]:
+    """Tools of these names as an agent has them."""
+    return registry.select(
+        names,
+        record=agent.record_schema,
+        hosts=agent.hosts,
+        sandbox=agent.sandbox,
+        skills=agent.skills,
+    )
 
 
 def _repeated(entry: Entry | None, begun: Event) -> bool:

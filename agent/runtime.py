@@ -35,7 +35,7 @@ from ..tools import (
 from ..tools.people import PERSON
 from . import frontmatter
 from .agent import Agent, Extract
-from .allocator import give_back
+from .allocator import GIVE_BACK_SECONDS, give_back
 from .calls import Calls
 from .durable import Journal
 from .errors import AgentError, OutputError, ProjectError, RunError, SchemaError
@@ -63,9 +63,6 @@ POST_SECONDS = 0.25
 TIDY_SECONDS = 300
 """How often, and how long after its end, what the journal knows of a run's steps is forgotten; the
 store keeps the run."""
-GIVE_BACK_SECONDS = 15
-"""How often freed memory is handed back: between two prompts of thousands of tokens, little has
-gathered by then, and it takes milliseconds."""
 
 
 class Runtime:
@@ -94,6 +91,7 @@ class Runtime:
         self._engines: dict[str, AnyEngine] = {}
         self._engine_lock = threading.Lock()
         self._troubles: dict[str, str] = {}  # what cannot be delivered for now, and why
+        self._state = state
         self._secrets = state / SECRETS
         self._servers = Servers(self.folder, self._secrets)
         self._workspace = Workspace(self.folder)
@@ -252,7 +250,7 @@ class Runtime:
         with self._engine_lock:
             if model not in self._engines:
                 log.info("loading %s", model)
-                self._engines[model] = engine_of(model, self.settings, self._secrets.parent)
+                self._engines[model] = engine_of(model, self.settings, self._state)
             return self._engines[model]
 
     def model_of(self, agent: Agent) -> str:
@@ -350,7 +348,7 @@ class Runtime:
 
     def work(self, stop: threading.Event) -> None:
         """Until `stop` is set: carry out what is queued, and nothing else."""
-        while not stop.wait(TIDY_SECONDS):
+        while not stop.wait(GIVE_BACK_SECONDS):
             give_back()
 
     def _deliver(self, stop: threading.Event) -> None:

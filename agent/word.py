@@ -119,8 +119,7 @@ class Word:
         rule.check(self._tools(agent))
         if not rule.fitting(call):
             raise RuleError(f"{text}: does not name this call, {call.text}")
-        both = agent.rules.model_copy(update={"allow": (*agent.rules.allow, text)})
-        decision = decide(call, both, tainted=False)
+        decision = decide(call, agent.rules.allowing([text]), tainted=False)
         if decision.verdict != "allow":
             what = "a rule of its file that is as specific stands against it; change it there"
             raise RuleError(f"{text}: {decision.reason}: {what}")

@@ -33,7 +33,8 @@ _PART = re.compile(
 )
 _OF_ACTIVATIONS = re.compile(r"(?:input|output|k|v)_(?:global_)?scale")
 _STATE = "weight.quant_state.bitsandbytes__"
-_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""The magnitudes of four bits."""
 _INSTEAD = (
     "read are plain weights, FP8, NVFP4, compressed-tensors' packed integers and bitsandbytes' 4"
     ' bits: take one of those, or the plain checkpoint with quantize = "int4"'
@@ -99,15 +100,8 @@ def _nibbles(packed: Tensor, *, high_first: bool = False) -> Tensor:
 
 def _e2m1(packed: Tensor) -> Tensor:
     """The values of four bits: a sign, two bits of exponent, one of mantissa."""
-    table = torch.tensor([*_E2M1, *(-value for value in _E2M1)])
+    table = torch.tensor([*E2M1, *(-value for value in E2M1)])
     return table[_nibbles(packed.view(torch.uint8)).int()]
-
-
-def nearest_e2m1(values: Tensor) -> Tensor:
-    """The values of four bits that are nearest to some values."""
-    table = torch.tensor(_E2M1, device=values.device)
-    bounds = (table[1:] + table[:-1]) / 2
-    return table[torch.bucketize(values.abs().contiguous(), bounds)].copysign(values)
 
 
 def _integers(parts: Mapping[str, Tensor], bits: int | None) -> Tensor:

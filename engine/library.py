@@ -17,7 +17,7 @@ from typing import Any
 
 from huggingface_hub import scan_cache_dir, snapshot_download
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import CachedRepoInfo
+from huggingface_hub.utils import CachedRepoInfo, HFCacheInfo
 
 from .checkpoint import FILES, locate
 from .config import read_config, read_generation_config
@@ -54,7 +54,7 @@ class Checked:
 def stored(cache: Path | None = None) -> list[Stored]:
     """The checkpoints of the cache (the user's own), by name."""
     found = []
-    for repo in _repos(cache):
+    for repo in _repos(_scanned(cache)):
         folder = _folder(repo)
         config = _config(folder)
         if config.get("model_type") == "diffusion_gemma":
@@ -62,6 +62,14 @@ def stored(cache: Path | None = None) -> list[Stored]:
             size = repo.size_on_disk
             found.append(Stored(repo.repo_id, folder, size, used, layout_of(config)))
     return sorted(found, key=lambda one: one.name)
+
+
+def find(name: str, cache: Path | None = None) -> Stored:
+    """The checkpoint of that name. Raises `CheckpointError` where the cache has none."""
+    for one in stored(cache):
+        if one.name == name:
+            return one
+    raise _absent(name)
 
 
 def layout_of(config: dict[str, Any]) -> str:
@@ -131,21 +139,30 @@ def remove(name: str, cache: Path | None = None) -> int:
     Raises:
         CheckpointError: there is none of this name.
     """
-    for repo in _repos(cache):
-        if repo.repo_id == name:
-            info = scan_cache_dir(cache)
+    info = _scanned(cache)
+    for repo in _repos(info):
+        if info is not None and repo.repo_id == name:
             plan = info.delete_revisions(*(one.commit_hash for one in repo.revisions))
             plan.execute()
             return plan.expected_freed_size
-    raise CheckpointError(f"{name}: is not among the downloaded models: see gesso models list")
+    raise _absent(name)
 
 
-def _repos(cache: Path | None) -> list[CachedRepoInfo]:
+def _absent(name: str) -> CheckpointError:
+    return CheckpointError(f"{name}: is not among the downloaded models: see gesso models list")
+
+
+def _scanned(cache: Path | None) -> HFCacheInfo | None:
+    """`None` where there is no cache yet."""
     try:
-        info = scan_cache_dir(cache)
+        return scan_cache_dir(cache)
     except CacheNotFound:
-        return []
-    return [repo for repo in info.repos if repo.repo_type == "model" and repo.revisions]
+        return None
+
+
+def _repos(info: HFCacheInfo | None) -> list[CachedRepoInfo]:
+    found = () if info is None else info.repos
+    return [repo for repo in found if repo.repo_type == "model" and repo.revisions]
 
 
 def _folder(repo: CachedRepoInfo) -> Path:

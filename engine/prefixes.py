@@ -77,17 +77,21 @@ class Prefixes:
 
     def keep(self, prompt: Sequence[int], cache: KVCache) -> None:
         """Keep what a cache holds of a prompt, in whole blocks."""
-        read = prompt[: min(cache.length, len(prompt) - 1)]
+        self._keep(prompt[: min(cache.length, len(prompt) - 1)], cache)
+
+    def _keep(self, read: Sequence[int], cache: KVCache) -> int:
+        """Keep the blocks of a text that a cache holds; how many of its tokens are kept now."""
         path = self._path(read)
         node = path[-1] if path else self._root
         for number in range(len(path), len(read) // BLOCK):
             slot = self._slot()
             if slot is None:
-                return
+                return number * BLOCK
             first, end = number * BLOCK, (number + 1) * BLOCK
             self._store(slot, cache, first, end)
-            tokens = tuple(prompt[first:end])
+            tokens = tuple(read[first:end])
             node.children[tokens] = node = Node(tokens, node, slot, self._clock)
+        return len(read) // BLOCK * BLOCK
 
     def _read_shared(self, prompts: Sequence[Sequence[int]]) -> int:
         """Have what all prompts begin with kept; how many tokens were encoded for that."""
@@ -100,9 +104,7 @@ class Prefixes:
         rest = shared[known:]
         self._model.run([self._model.reading(rest, cache, 1)])
         cache.length += len(rest)
-        # a block is kept where a token follows it
-        self.keep([*shared, -1], cache)
-        return len(self._path(shared)) * BLOCK - known
+        return self._keep(shared, cache) - known
 
     def _path(self, text: Sequence[int]) -> list[Node]:
         """The kept blocks that a text begins with, used now."""

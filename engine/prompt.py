@@ -75,12 +75,14 @@ class ChatTemplate:
         Raises:
             RequestError: the template refuses these messages or tools.
         """
-        messages = [_message(self._inert(message)) for message in request.messages]
+        messages = [self._inert(message) for message in request.messages]
         schema = request.constraint.describe() if request.constraint else None
         if schema is not None:
-            messages = _with_system_line(messages, _SCHEMA_REQUEST + schema)
+            messages = with_system_line(messages, _SCHEMA_REQUEST + schema)
         try:
-            return self._render(messages, request.tools, thinking=request.thinking)
+            return self._render(
+                [_message(one) for one in messages], request.tools, thinking=request.thinking
+            )
         except TemplateError as error:
             raise RequestError(f"the chat template refuses this conversation: {error}") from None
 
@@ -171,12 +173,12 @@ def _declaration(tool: ToolDeclaration) -> dict[str, Any]:
     }
 
 
-def _with_system_line(messages: Sequence[dict[str, Any]], line: str) -> list[dict[str, Any]]:
+def with_system_line(messages: Sequence[Message], line: str) -> list[Message]:
     """The messages with a line added to the system turn, which is made where there is none."""
-    if messages and messages[0]["role"] == "system":
-        content = f"{messages[0]['content'].rstrip()}\n{line}"
-        return [{**messages[0], "content": content}, *messages[1:]]
-    return [{"role": "system", "content": line}, *messages]
+    if messages and messages[0].role == "system":
+        content = f"{messages[0].content.rstrip()}\n{line}"
+        return [replace(messages[0], content=content), *messages[1:]]
+    return [Message("system", line), *messages]
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

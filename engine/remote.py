@@ -27,7 +27,7 @@ from .constraint import ToolConstraint, tools
 from .engine import Engine
 from .errors import AnswerError, ContextError, EngineError, RequestError, ServerError
 from .request import Request, Result, ToolCall, Usage
-from .wire import Answer, Manner, again, arguments_of, payload, read, unfenced
+from .wire import Answer, Manner, again, arguments_of, compact, payload, read, unfenced
 
 log = logging.getLogger("gesso")
 
@@ -107,8 +107,8 @@ class RemoteEngine:
 
     def prompt_tokens(self, request: Request) -> int:
         """How many tokens the request's prompt has, at most: the tokenizer is the server's."""
-        body = httpx.Request("POST", self._url, json=payload(self.name, request, self._manner))
-        return math.ceil(len(body.content) / BYTES_PER_TOKEN)
+        body = compact(payload(self.name, request, self._manner))
+        return math.ceil(len(body.encode()) / BYTES_PER_TOKEN)
 
     def generate(self, request: Request) -> Result:
         """Write one turn.

@@ -61,13 +61,8 @@ def sizes(file: Path) -> Mapping[str, int]:
     for name, entry in header.items():
         if 8 + length + entry["data_offsets"][1] > size:
             raise CheckpointError(f"{file}: the file is cut off inside tensor {name}")
-    return {name: end - start for name, (start, end) in _offsets(header)}
-
-
-def _offsets(header: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        yield name, (start, end)
+    spans = {name: entry["data_offsets"] for name, entry in header.items()}
+    return {name: end - start for name, (start, end) in spans.items()}
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, Path]]:

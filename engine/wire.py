@@ -16,6 +16,7 @@ from typing import Any, Literal
 from .constraint import Constraint, SchemaConstraint
 from .constraint.callform import GEMMA_CALLS
 from .constraint.validator import read_json
+from .prompt import with_system_line
 from .request import Message, Request, ToolCall, ToolDeclaration, Usage
 
 _SCHEMA_TOLD = "Answer with JSON text for this schema, and nothing else: "
@@ -74,7 +75,7 @@ def payload(model: str, request: Request, manner: Manner) -> dict[str, Any]:
     messages = list(request.messages)
     schema = _schema(request)
     if schema is not None:
-        messages = _told(messages, _SCHEMA_TOLD + _compact(schema))
+        messages = with_system_line(messages, _SCHEMA_TOLD + compact(schema))
         if manner.schemas:
             held = {"name": "answer", "schema": schema}
             body["response_format"] = {
@@ -82,7 +83,7 @@ def payload(model: str, request: Request, manner: Manner) -> dict[str, Any]:
                 "json_schema": held | ({"strict": True} if manner.strict else {}),
             }
     elif request.constraint is not None and (told := request.constraint.describe()):
-        messages = _told(messages, told)
+        messages = with_system_line(messages, told)
     if request.tools and manner.tools:
         body["tools"] = [_tool(tool, strict=manner.strict) for tool in request.tools]
         named = request.tool_choice not in ("auto", "none", "required")
@@ -91,8 +92,10 @@ def payload(model: str, request: Request, manner: Manner) -> dict[str, Any]:
         if request.most_calls == 1:
             body["parallel_tool_calls"] = False
     elif request.tools:
-        listed = "\n".join(_compact(_function(tool)) for tool in request.tools)
-        messages = _told(messages, f"{_TOOLS_TOLD}{listed}{_choice_told(request.tool_choice)}")
+        listed = "\n".join(compact(_function(tool)) for tool in request.tools)
+        messages = with_system_line(
+            messages, f"{_TOOLS_TOLD}{listed}{_choice_told(request.tool_choice)}"
+        )
     body["messages"] = list(_messages(messages, tools=manner.tools))
     if request.seed is not None and manner.seeds:
         body["seed"] = request.seed
@@ -121,7 +124,7 @@ def read(body: Any, request: Request) -> Answer:
         reason = choice.get("finish_reason") or "stop"
         usage = _usage(body.get("usage"))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        raise ValueError(f"no chat completion: {_compact(body)[:200]}") from None
+        raise ValueError(f"no chat completion: {compact(body)[:200]}") from None
     if found := _THOUGHT.match(text):
         thought, text = thought or found["thought"].strip(), text[found.end() :]
     if request.tools and not calls:
@@ -192,7 +195,7 @@ def _messages(messages: Sequence[Message], *, tools: bool) -> Iterator[dict[str,
                     {
                         "id": key,
                         "type": "function",
-                        "function": {"name": call.name, "arguments": _compact(call.arguments)},
+                        "function": {"name": call.name, "arguments": compact(call.arguments)},
                     }
                     for key, call in called
                 ],
@@ -209,17 +212,9 @@ def _messages(messages: Sequence[Message], *, tools: bool) -> Iterator[dict[str,
 
 def _written(calls: Sequence[ToolCall]) -> str:
     return "".join(
-        f"<tool_call>{_compact({'name': call.name, 'arguments': call.arguments})}</tool_call>"
+        f"<tool_call>{compact({'name': call.name, 'arguments': call.arguments})}</tool_call>"
         for call in calls
     )
-
-
-def _told(messages: Sequence[Message], what: str) -> list[Message]:
-    """The messages with something more in the system's."""
-    if messages and messages[0].role == "system":
-        first = replace(messages[0], content=f"{messages[0].content.rstrip()}\n{what}")
-        return [first, *messages[1:]]
-    return [Message("system", what), *messages]
 
 
 def _called_in_text(text: str, known: set[str]) -> tuple[str, list[tuple[str, Any]]]:
@@ -276,5 +271,6 @@ def _usage(told: Any) -> Usage | None:
     )
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
+    """JSON text without white space."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)

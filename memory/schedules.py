@@ -28,14 +28,11 @@ class Schedules:
             add_once(connection, schedules, row)
             return time_of(connection.execute(found).scalar_one())
 
-    def last(self, agent: str, trigger: str) -> datetime | None:
-        """The last firing, or the first sight; `None` of a schedule that was never seen."""
-        found = select(schedules.c.last).where(
-            schedules.c.agent == agent, schedules.c.trigger == trigger
-        )
+    def last(self) -> dict[tuple[str, str], datetime]:
+        """The last firing, or the first sight, of every schedule by its agent and what it says."""
         with self._database.read() as connection:
-            last = connection.execute(found).scalar()
-        return None if last is None else time_of(last)
+            rows = connection.execute(select(schedules)).all()
+        return {(row.agent, row.trigger): time_of(row.last) for row in rows}
 
     def fired(self, agent: str, trigger: str, *, last: datetime) -> None:
         """A schedule has come as far as `last`; it never goes back."""

@@ -97,6 +97,10 @@ class Rules(BaseModel):
     deny: RuleTexts = ()
     tainted: Verdict = "ask"
 
+    def allowing(self, rules: Iterable[str]) -> Rules:
+        """These and rules that allow more."""
+        return self.model_copy(update={"allow": (*self.allow, *rules)})
+
     def check(self, tools: Iterable[Tool]) -> None:
         """Raise `RuleError` for a rule about a tool or an argument that is not among `tools`."""
         known = {tool.name: tool for tool in tools}

@@ -181,6 +181,7 @@ def _word(project: Path, store: Store) -> Iterator[Word]:
     from contextlib import closing
 
     from ...tools import Registry, Servers, Workspace
+    from ..calls import tools_of
     from ..runtime import agents_of
     from ..state import SECRETS, STATE
     from ..word import Word
@@ -189,13 +190,7 @@ def _word(project: Path, store: Store) -> Iterator[Word]:
 
     def tools(agent: Agent) -> list[Tool]:
         known = [name for name in agent.offered if name in registry.names or "/" in name]
-        return registry.select(
-            known,
-            record=agent.record_schema,
-            hosts=agent.hosts,
-            sandbox=agent.sandbox,
-            skills=agent.skills,
-        )
+        return tools_of(registry, agent, known)
 
     with closing(Servers(project.resolve(), secrets)) as servers:
         registry = Registry((), servers)

@@ -206,12 +206,12 @@ def _opened(project: Path, *, new: bool = False) -> Iterator[Memory]:
     from ..errors import ProjectError
     from ..runtime import embedding_of
     from ..settings import read_settings
-    from ..state import STATE, has_store, store_of
+    from ..state import STATE, has_store, state_of, store_of
 
     settings = read_settings(project)
     where = store_of(project, settings)
     if new:
-        (project / STATE).mkdir(exist_ok=True)
+        state_of(project)
     elif not has_store(project, settings):
         raise ProjectError(f"{project}: nothing is remembered here yet (no {where})")
     with Memory(where, embedding=embedding_of(settings, project / STATE)) as opened:

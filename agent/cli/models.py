@@ -12,7 +12,7 @@ from .options import Json
 models = typer.Typer(name="models", help="The models on this machine.", no_args_is_help=True)
 
 Hub = Annotated[str, typer.Argument(metavar="MODEL", help="A hub id, as google/diffusiongemma-….")]
-Any = Annotated[str, typer.Argument(metavar="MODEL", help="A hub id, a folder, or sketch.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A hub id, a folder, or sketch.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -44,7 +44,7 @@ def list_models(as_json: Json = False) -> None:
 
 
 @models.command()
-def verify(model: Any, as_json: Json = False) -> None:
+def verify(model: Model, as_json: Json = False) -> None:
     """Check MODEL's files: what is read at a start, and every byte of what came from the hub.
 
     Exit code 1 where something is wrong.
@@ -66,12 +66,9 @@ def verify(model: Any, as_json: Json = False) -> None:
 @models.command()
 def rm(model: Hub, yes: Yes = False) -> None:
     """Delete MODEL from the cache, which other programs may share."""
-    from ...engine.errors import CheckpointError
-    from ...engine.library import remove, stored
+    from ...engine.library import find, remove
 
-    size = next((one.size for one in stored() if one.name == model), None)
-    if size is None:
-        raise CheckpointError(f"{model}: is not among the downloaded models: see gesso models list")
+    size = find(model).size
     if not yes and not typer.confirm(f"Delete {model} ({size / 1e9:.1f} GB)?"):
         raise typer.Exit(1)
     print(f"{remove(model) / 1e9:.1f} GB are free again")

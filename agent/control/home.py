@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -67,6 +67,7 @@ def home_of(runtime: Runtime, since: datetime, now: datetime) -> Home:
     store = runtime.store
     running = store.runs(state="running")
     queued, last = store.queued_counts(), store.last_runs()
+    fired = store.schedules.last()
     return Home(
         folder=str(runtime.folder),
         since=since,
@@ -75,7 +76,7 @@ def home_of(runtime: Runtime, since: datetime, now: datetime) -> Home:
                 name=agent.name,
                 description=agent.description,
                 model=runtime.model_of(agent),
-                triggers=_triggers(agent, store, now),
+                triggers=_triggers(agent, fired, now),
                 running=[run for run in running if run.agent == agent.name],
                 queued=queued.get(agent.name, 0),
                 last=last.get(agent.name),
@@ -89,13 +90,15 @@ def home_of(runtime: Runtime, since: datetime, now: datetime) -> Home:
     )
 
 
-def _triggers(agent: Agent, store: Store, now: datetime) -> list[TriggerState]:
+def _triggers(
+    agent: Agent, fired: Mapping[tuple[str, str], datetime], now: datetime
+) -> list[TriggerState]:
     found = []
     for trigger in agent.triggers:
         upcoming = None
         if isinstance(trigger, CronTrigger | IntervalTrigger):
-            last = store.schedules.last(agent.name, str(trigger))
-            upcoming = trigger.schedule.following(last or now)
+            last = fired.get((agent.name, str(trigger)), now)
+            upcoming = trigger.schedule.following(last)
         found.append(TriggerState(str(trigger), upcoming))
     return found
 

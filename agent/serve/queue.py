@@ -20,7 +20,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ...engine import AnswerError, Commit, Engine, EngineError, OpenBatch, Plan, Result, Usage
-from ..allocator import give_back
+from ..allocator import GIVE_BACK_SECONDS, give_back
 from .refusal import Refusal
 
 log = logging.getLogger("gesso")
@@ -34,8 +34,6 @@ Told = int | Commit | Result | EngineError | Refusal
 PREPARERS = 2
 LONGEST_WAIT = 60
 """Seconds that a client is told to wait, at most."""
-TIDY_SECONDS = 30.0
-"""Between two times that freed memory is handed back."""
 GUESS_SECONDS = 1.0
 """What a turn takes, before any was written."""
 WEIGHT = 0.2
@@ -112,11 +110,11 @@ class Queue:
     def _write(self) -> None:
         batch = self.engine.open_batch()
         written: dict[int, Place] = {}
-        tidied = time.monotonic()
+        given = time.monotonic()
         while True:
-            if time.monotonic() - tidied > TIDY_SECONDS:
+            if time.monotonic() - given > GIVE_BACK_SECONDS:
                 give_back()
-                tidied = time.monotonic()
+                given = time.monotonic()
             with self._changed:
                 while not self._waiting and not written and not self._closing:
                     self._changed.wait()

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from ...engine import Engine, Usage
@@ -95,15 +95,7 @@ def _accountant(store: Store, engine: Engine) -> Callable[[Usage], None]:
             model=engine.name,
             device=engine.device,
             at=datetime.now(UTC),
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            output_tokens=usage.output_tokens,
-            canvases=usage.canvases,
-            denoising_steps=usage.denoising_steps,
-            prefill_seconds=usage.prefill_seconds,
-            denoising_seconds=usage.denoising_seconds,
-            joules=usage.joules,
-            energy=usage.energy,
+            **asdict(usage),
         )
         try:
             store.ledger.add(entry)

@@ -26,7 +26,7 @@ from ..checkpoint import SKETCH, load_weights
 from ..config import read_config
 from ..constraint import tools
 from ..engine import Engine, load_engine
-from ..formats import nearest_e2m1
+from ..formats import E2M1
 from ..model import DiffusionGemma
 from ..quantized import Kind
 from ..request import ToolCall
@@ -59,7 +59,14 @@ def _nvfp4(weight: Tensor) -> Tensor:
     grouped = weight.unflatten(-1, (-1, 16))
     scale = (grouped.abs().amax(-1, keepdim=True) / 6 * whole).to(torch.float8_e4m3fn).float()
     step = (scale / whole).clamp_min(1e-12)
-    return (nearest_e2m1(grouped / step) * step).flatten(-2)
+    return (_nearest(grouped / step) * step).flatten(-2)
+
+
+def _nearest(values: Tensor) -> Tensor:
+    """The values of four bits that are nearest to some values."""
+    table = torch.tensor(E2M1)
+    bounds = (table[1:] + table[:-1]) / 2
+    return table[torch.bucketize(values.abs().contiguous(), bounds)].copysign(values)
 
 
 FORMATS = (

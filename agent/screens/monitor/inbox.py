@@ -14,10 +14,10 @@ from textual.widgets import DataTable, Input, Static
 
 from ...errors import AgentError
 from ...log import one_line
+from ...word import CALLS
 from .editor import Editor
 from .pane import Pane, chosen, replace_rows
 
-CALLS = ("approval", "interrupted")
 MARKS = {"+": "bold", "-": "dim", "@": "italic"}
 """How the lines of a diff are drawn, by their sign: never by colour."""
 

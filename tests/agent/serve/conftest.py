@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from gesso.agent.serve import Limits, serving
 from gesso.agent.serve.keys import Keys
 from gesso.engine import Engine, load_engine
-
-Start = Callable[..., str]
+from receipts_to_serve import Start
 
 
 @pytest.fixture(scope="session")

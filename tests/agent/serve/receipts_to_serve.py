@@ -1,10 +1,14 @@
-"""What the clients ask the bundled model for."""
+"""What the clients ask the bundled model for, and how a server of it is started."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
+
+Start = Callable[..., str]
+"""Starts a server with limits of its own; its address."""
 
 RECEIPT = "Customer: Ada Byron\nTotal: 12.50"
 

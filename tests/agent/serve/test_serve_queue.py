@@ -14,12 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Start
 from gesso.agent.serve import Limits, serving
 from gesso.agent.serve.keys import Keys
 from gesso.engine import Engine, Message, Request, json_schema
 from gesso.memory import Store
-from receipts_to_serve import LONG, RECEIPT, SCHEMA
+from receipts_to_serve import LONG, RECEIPT, SCHEMA, Start
 
 ASK = [{"role": "user", "content": RECEIPT}]
 CHAT = "/v1/chat/completions"

@@ -8,12 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Start
 from gesso.agent.errors import ListenError, ServeError
 from gesso.agent.serve import Limits, serving
 from gesso.agent.serve.keys import Keys
 from gesso.engine import Engine
-from receipts_to_serve import RECEIPT, SCHEMA
+from receipts_to_serve import RECEIPT, SCHEMA, Start
 
 ASK = [{"role": "user", "content": RECEIPT}]
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
