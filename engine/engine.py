@@ -25,7 +25,7 @@ from .errors import EngineError, RequestError
 from .model import DiffusionGemma
 from .open_batch import OpenBatch
 from .plan import Plan
-from .prefixes import Prefixes, blocks_in
+from .prefixes import Prefixes, slots_in
 from .prompt import ChatTemplate
 from .quantized import Kind
 from .request import Commit, Draft, Request, Result
@@ -37,7 +37,7 @@ Watch = Callable[[Draft | Commit], None]
 
 _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
 _KEPT_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
-"""Of prompts that were read, by where the weights are: 8,192 tokens of sketch, 4,700 of the 26B."""
+"""Of prompts that were read, by where the weights are."""
 
 
 def load_engine(
@@ -125,8 +125,8 @@ class Engine:
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
         self._meter = meter or EnergyMeter()
-        kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
-        self.prefixes = Prefixes(model, kept)
+        slots = slots_in(_KEPT_BYTES.get(model.device.type, 0), model)
+        self.prefixes = Prefixes(model, slots)
         """What turns begin with, kept for others."""
         self._turn = threading.Lock()
 

@@ -22,7 +22,7 @@ from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
 from .verifier import Verifier
-from .views import Pass
+from .views import BLOCK, Pass
 from .work import Work, go_on, shown
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 Event = Draft | Commit | Result
+
+MOST_READ = 32 * BLOCK
+"""Tokens of a prompt that one pass reads: whole blocks, so that it is read as in one go."""
 
 
 class Turn:
@@ -48,6 +51,7 @@ class Turn:
         self._seconds = {False: 0.0, True: 0.0}  # of the encoder's passes and of the denoiser's
         self._canvases = self._steps = self._output_tokens = 0
         self._step = 0  # of this canvas
+        self._kept = False
         self._work = self._events()
 
     @property
@@ -103,6 +107,7 @@ class Turn:
         written: list[int] = []
         posteriors: list[float] = []
         while not course.ended and course.tokens_left:
+            yield from self._read_ahead()
             canvas = Canvas(config.canvas_length, course)
             self._canvases += 1
             self._step = 0
@@ -114,10 +119,26 @@ class Turn:
             self._output_tokens = len(written)
             posteriors += canvas.posteriors[: len(committed)]
             self._text += canvas.known
+            self._keep()
             sure = tuple(canvas.posteriors[: len(committed)])
             yield Commit(self._canvases, committed, decode(committed), sure)
-        engine.prefixes.keep(self._plan.prompt, self._cache)
         yield self._result(written, posteriors, course.ended, self.usage)
+
+    def _read_ahead(self) -> Work[Event, None]:
+        """Have the encoder read what there is more of than one pass is to take: others' canvases
+        are denoised between two passes, and no pass holds all of a long prompt."""
+        while len(self._text) - self._cache.length > MOST_READ:
+            part = self._text[self._cache.length :][:MOST_READ]
+            yield [self._engine.model.reading(part, self._cache, 1)]
+            self._cache.length += len(part)
+            self._keep()
+
+    def _keep(self) -> None:
+        """Let others begin with what was read of the prompt, and forget what no window shows."""
+        if not self._kept:
+            self._engine.prefixes.keep(self._plan.prompt, self._cache)
+            self._kept = self._cache.length >= len(self._plan.prompt) - 1
+        self._cache.trim()
 
     def _draft(self, reads: Reads) -> Draft:
         self._steps += 1
