@@ -66,8 +66,8 @@ class Agent(_Part):
 
     `recall` facts that the run's message recalls stand in its prompt.
 
-    At most `concurrency` of the agent's runs are under way at once; of those that are queued, and of
-    the turns that wait for the model, the agents' of a higher `priority` go first.
+    At most `concurrency` of the agent's runs are under way at once; of those that are queued, and
+    of the turns that wait for the model, the agents' of a higher `priority` go first.
 
     `tools` names built-in tools, and those of the MCP servers in the project's `mcp.json` as
     `SERVER/TOOL` or, all of them, `SERVER/*`; so do the rules of `permissions`. Without
