@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from .errors import EngineError
-from .model import DiffusionGemma
 from .turn import Event, Turn
+from .views import Model
 
 
 class Batch:
     """Turns that are being written, each under its number."""
 
-    def __init__(self, model: DiffusionGemma) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
         self._turns: dict[int, Turn] = {}
 
@@ -65,9 +65,7 @@ class Batch:
         return [[next(states) for _ in turn.asked] for turn in turns]
 
 
-def written(
-    model: DiffusionGemma, turns: Sequence[Turn]
-) -> Iterator[tuple[int, Event | EngineError]]:
+def written(model: Model, turns: Sequence[Turn]) -> Iterator[tuple[int, Event | EngineError]]:
     """Write all turns to their ends; yields their events, each with its turn's number."""
     batch = Batch(model)
     for number, turn in enumerate(turns):

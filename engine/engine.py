@@ -17,15 +17,25 @@ from pathlib import Path
 import torch
 
 from .batch import written
+from .cache import KVCache
 from .checkpoint import Progress, load_weights, locate
-from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
+from .config import ModelConfig
 from .course import Course
 from .energy import EnergyMeter, meter_for, metered
 from .errors import EngineError, RequestError
+from .family import (
+    AnyConfig,
+    AnyGeneration,
+    AnyModel,
+    read_any_config,
+    read_any_generation,
+    read_tokenizer,
+)
+from .masked import MaskedGeneration
 from .model import DiffusionGemma
 from .open_batch import OpenBatch
 from .plan import Plan
-from .prefixes import Prefixes, blocks_in
+from .prefixes import Beginning, Prefixes, blocks_in
 from .prompt import ChatTemplate
 from .quantized import Kind
 from .request import Commit, Draft, Request, Result
@@ -50,7 +60,8 @@ def load_engine(
     load_watts: float | None = None,
     progress: Progress | None = None,
 ) -> Engine:
-    """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id.
+    """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id; its `config.json` says of
+    which family it is.
 
     `device` is `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, …; `dtype` is `"auto"`
     (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`. The LoRA
@@ -76,14 +87,9 @@ def load_engine(
     kinds = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
     if dtype not in kinds:
         raise RequestError(f"dtype {dtype!r} is not one of auto, {', '.join(kinds)}")
-    config = read_config(folder / "config.json")
-    generation = read_generation_config(folder / "generation_config.json")
-    tokenizer = Tokenizer(
-        folder / "tokenizer.json",
-        vocab_size=config.text_config.vocab_size,
-        ends=tuple(generation.eos_token_id),
-        pad=generation.pad_token_id,
-    )
+    config = read_any_config(folder)
+    generation = read_any_generation(folder, config)
+    tokenizer = read_tokenizer(folder, config, generation)
     template = ChatTemplate(
         folder / "chat_template.jinja",
         bos_token=tokenizer.bos_token,
@@ -109,9 +115,9 @@ class Engine:
     def __init__(
         self,
         name: str,
-        model: DiffusionGemma,
-        config: ModelConfig,
-        generation: GenerationConfig,
+        model: AnyModel,
+        config: AnyConfig,
+        generation: AnyGeneration,
         tokenizer: Tokenizer,
         template: ChatTemplate,
         meter: EnergyMeter | None = None,
@@ -125,9 +131,12 @@ class Engine:
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
         self._meter = meter or EnergyMeter()
-        kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
-        self.prefixes = Prefixes(model, kept)
-        """What turns begin with, kept for others."""
+        self.prefixes: Prefixes | None = None
+        """What turns begin with, kept for others. A model that looks both ways has nothing to keep:
+        what it makes of a prompt depends on the answer."""
+        if isinstance(model, DiffusionGemma):
+            kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
+            self.prefixes = Prefixes(model, kept)
         self._turn = threading.Lock()
 
     @property
@@ -138,7 +147,15 @@ class Engine:
     @property
     def context_length(self) -> int:
         """Prompt and answer together, in tokens."""
-        return self.config.text_config.max_position_embeddings
+        return self.config.context_length
+
+    @property
+    def canvas_length(self) -> int:
+        """Positions that are denoised together, in tokens; a masked model's block."""
+        if isinstance(self.generation, MaskedGeneration):
+            return self.generation.block_length
+        assert isinstance(self.config, ModelConfig)
+        return self.config.canvas_length
 
     @cached_property
     def digest(self) -> str:
@@ -260,7 +277,10 @@ class Engine:
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""
         began = time.perf_counter()
-        begun = self.prefixes.begin([plan.prompt for plan in plans])
+        if self.prefixes is None:
+            begun = [Beginning(KVCache(0), 0) for _ in plans]
+        else:
+            begun = self.prefixes.begin([plan.prompt for plan in plans])
         turns = [
             Turn(self, plan, one.cache, one.cached) for plan, one in zip(plans, begun, strict=True)
         ]

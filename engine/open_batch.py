@@ -16,10 +16,10 @@ import torch
 from .batch import Batch
 from .energy import Energy, EnergyMeter
 from .errors import AnswerError, EngineError
-from .model import DiffusionGemma
 from .plan import Plan
 from .request import Result, Usage
 from .turn import Event, Turn
+from .views import Model
 
 
 class OpenBatch:
@@ -27,7 +27,7 @@ class OpenBatch:
 
     def __init__(
         self,
-        model: DiffusionGemma,
+        model: Model,
         begin: Callable[[Sequence[Plan]], list[Turn]],
         meter: EnergyMeter,
         turn: threading.Lock,

@@ -48,13 +48,13 @@ class Plan:
         turn = _after(thought, answer) if constrained and thought else answer
         prompt = engine.tokenizer.encode(engine.template.render(request))
         room = engine.context_length - len(prompt)
-        if room < engine.config.canvas_length:
+        if room < engine.canvas_length:
             raise ContextError(
                 f"the prompt has {len(prompt)} tokens; {engine.name} reads at most"
-                f" {engine.context_length} with a canvas of {engine.config.canvas_length}:"
+                f" {engine.context_length} with a canvas of {engine.canvas_length}:"
                 " shorten the document or use a model with a longer context"
             )
-        whole_canvases = room // engine.config.canvas_length * engine.config.canvas_length
+        whole_canvases = room // engine.canvas_length * engine.canvas_length
         budget = min(request.max_tokens or whole_canvases, whole_canvases)
         automaton = None
         if turn is not None:

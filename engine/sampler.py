@@ -47,6 +47,17 @@ class Noise:
         """Uniform numbers [L] in [0, 1), float32."""
         return torch.rand(length, generator=self._generator, device=self._device)
 
+    def gumbels(self, rows: int) -> Tensor:
+        """Standard Gumbel numbers [rows, V], float64: the largest of a row's logits and its numbers
+        is a draw of the row's distribution. (Less precise ones draw another; arXiv 2409.02908.)"""
+        uniforms = torch.rand(
+            (rows, self._vocab_size),
+            dtype=torch.float64,
+            generator=self._generator,
+            device=self._device,
+        )
+        return -(-uniforms.log()).log()
+
 
 @dataclass(frozen=True)
 class Distribution:

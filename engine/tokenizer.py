@@ -27,8 +27,17 @@ _SPACE = "▁"
 class Tokenizer:
     """A checkpoint's `tokenizer.json`."""
 
-    def __init__(self, file: Path, *, vocab_size: int, ends: tuple[int, ...], pad: int) -> None:
-        """
+    def __init__(
+        self,
+        file: Path,
+        *,
+        vocab_size: int,
+        ends: tuple[int, ...],
+        pad: int,
+        closing: str = "",
+    ) -> None:
+        """`closing` names a control token that ends a turn before all others, if there is one.
+
         Raises:
             CheckpointError: the file is missing, damaged, or of another kind of tokenizer.
         """
@@ -48,7 +57,10 @@ class Tokenizer:
                 f"{file}: only tokenizers over bytes, as LLaDA's, or with byte fallback, as"
                 " Gemma's, can be read"
             )
-        self._vocab_size, self._ends, self._pad = vocab_size, ends, pad
+        added = {one["content"]: one["id"] for one in self._data["added_tokens"]}
+        first = (added[closing],) if closing in added else ()
+        self._ends = tuple(dict.fromkeys(first + ends))
+        self._vocab_size, self._pad = vocab_size, pad
         self._settings = file.with_name("tokenizer_config.json")
         if self._fast.get_vocab_size() > vocab_size:
             raise CheckpointError(

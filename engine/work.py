@@ -11,8 +11,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from .model import DiffusionGemma
-from .views import Pass
+from .views import Model, Pass
 
 Seen = TypeVar("Seen")
 Shown = TypeVar("Shown")
@@ -37,7 +36,7 @@ def shown(work: Work[Seen, Left], show: Callable[[Seen], Shown]) -> Work[Shown, 
         states = (yield found if isinstance(found, list) else show(found)) or []
 
 
-def alone(model: DiffusionGemma, work: Work[Seen, object]) -> Iterator[Seen]:
+def alone(model: Model, work: Work[Seen, object]) -> Iterator[Seen]:
     """Do work by itself; yields what there is to see."""
     states: list[Tensor] = []
     while True:
