@@ -10,6 +10,7 @@ Under a constraint a step's draft is the most probable word of the language *thr
 are unmasked*, and what is unmasked next is a token of the draft. So all unmasked tokens lie on one
 word at every step, there is always a draft, and the last one is the answer. The order is the
 model's own: it is surest of a token of the draft where that is likely by itself, constraint or not.
+What is certain behind an unmasked beginning is unmasked with it, where the draft spells it alike.
 
 A canvas is a block of `block_length` tokens. As in the reference, masks of the blocks that follow
 in `gen_length` tokens stand ahead of it, and it takes an equal share of the `steps`; a longer
@@ -21,6 +22,7 @@ Letters in shapes: T tokens, L positions that are written, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, Literal, Self
 
 import torch
@@ -30,6 +32,7 @@ from torch import Tensor
 from .canvas import Canvas, Reads
 from .config import given
 from .constraint.masses import FLOOR
+from .course import Course, FreeCourse
 from .llada import LLaDA
 from .sampler import Noise, chances, permitted
 from .work import Work
@@ -125,11 +128,15 @@ class Unmasker:
             reading = course.read(pinned(self._noised(logits, logp), tokens, masked))
             draft = reading.tokens
             sure = logp.gather(1, draft[:, None])[:, 0]
-            chosen = sure.masked_fill(~masked, -torch.inf).topk(count).indices
+            order = sure.masked_fill(~masked, -torch.inf).argsort(descending=True)
+            chosen = order[: min(count, int(masked.sum()))]
             among = permitted(logp, course.allowed(draft.tolist()))
             posteriors[chosen] = posteriors.new_tensor(chances(among, draft))[chosen]
-            tokens[chosen] = draft[chosen]
             masked[chosen] = False
+            certain = _certain(course, draft.tolist(), masked.tolist())
+            posteriors[certain] = 1.0
+            masked[certain] = False
+            tokens = draft.where(~masked, mask)
             shown = torch.where(masked, sure.exp().float(), posteriors)
             yield canvas.reads(draft.tolist(), shown.tolist())
             own = _before_end(draft[: reading.length].tolist(), course.ends)
@@ -175,6 +182,14 @@ class Unmasker:
         blocks = min(self._generation.blocks - within, left)
         start = len(self._text)
         return start - within * canvas.length, start + blocks * canvas.length
+
+
+def _certain(course: Course | FreeCourse, draft: Sequence[int], masked: Sequence[bool]) -> slice:
+    """The places of a draft whose tokens are certain behind those that are unmasked before them."""
+    first = sum(takewhile(bool, (not one for one in masked)))
+    certain = zip(course.certain_behind(draft[:first]), draft[first:], strict=False)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], certain))
+    return slice(first, first + alike)
 
 
 def _before_end(tokens: Sequence[int], ends: Sequence[int]) -> list[int]:
