@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 QUERY = "model.transformer.blocks.1.q_proj.weight"
+ADAPTER = "adapter_model.safetensors"
 HEAD = "model.transformer.ff_out.weight"
 
 
@@ -91,6 +92,23 @@ def test_weights_may_be_quantised_as_they_are_read(tmp_path: Path, kind: Any) ->
     one, other = (model.run([model.reading(tokens, 24)])[0] for model in (plain, small))
     near = torch.cosine_similarity(one, other, dim=1).mean()
     assert near > (0.999 if kind == "int8" else 0.9)
+
+
+@torch.inference_mode()
+def test_an_adapter_is_merged_as_it_is_read(tmp_path: Path) -> None:
+    save_llada(tmp_path / "base")
+    module, folder = "model.transformer.blocks.1.v_proj", tmp_path / "lora"
+    folder.mkdir()
+    down, up = torch.randn(2, 32), torch.randn(32, 2)
+    prefix = f"base_model.model.{module}.lora_"
+    save_file({f"{prefix}A.weight": down, f"{prefix}B.weight": up}, folder / ADAPTER)
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "lora_alpha": 3, "r": 2})
+    )
+    plain, adapted = read(tmp_path / "base"), read(tmp_path / "base", adapter=folder)
+    added = adapted.stack[1].self_attn.qkv_proj.weight - plain.stack[1].self_attn.qkv_proj.weight
+    assert not added[:64].any()
+    assert torch.allclose(added[64:], 1.5 * up @ down, atol=1e-5)
 
 
 def test_shards_are_read_one_by_one(tmp_path: Path) -> None:
