@@ -89,11 +89,11 @@ def transfers(masks: int, steps: int) -> list[int]:
 
 
 def pinned(logp: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
-    """Log-probabilities [L, V] in which the tokens [L] that are not masked have a probability of
-    one. A word that leaves one out weighs less than any that does not: it has `FLOOR` in its place,
-    and no token elsewhere weighs less than a share of that."""
-    least = FLOOR / (len(logp) + 1)
-    found = logp.clamp(min=least)
+    """Weights [L, V] of which the heaviest word is the most probable one, of log-probabilities
+    [L, V], where the tokens [L] that are not masked have a probability of one. A word that leaves
+    one of these out weighs less than any that does not: it has `FLOOR` in its place, and all else
+    is made so small that a whole word weighs more than that."""
+    found = logp.clamp(min=FLOOR) / (len(logp) + 1)
     places = (~masked).nonzero()[:, 0]
     found[places] = -torch.inf
     found[places, tokens[places]] = 0.0

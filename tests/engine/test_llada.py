@@ -14,8 +14,14 @@ from gesso.engine import CheckpointError
 from gesso.engine.checkpoint import load_weights
 from gesso.engine.config import read_file
 from gesso.engine.llada import LLaDA, LLaDAConfig
-from masked_oracle import MASK, MASKED_SHAPES, MaskedShape, reference_logits, save_llada
-from oracle import VOCABULARY
+from masked_oracle import (
+    MASK,
+    MASKED_SHAPES,
+    VOCABULARY,
+    MaskedShape,
+    reference_logits,
+    save_llada,
+)
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -45,6 +51,49 @@ def test_logits_agree_with_the_reference(tmp_path: Path, shape: MaskedShape) -> 
         (states,) = ours.run([ours.reading(tokens, length)])
         expected = reference_logits(reference, tokens)
         assert (ours.logits(states) - expected).abs().max() < 1e-4
+
+
+PUBLISHED = {
+    "model_type": "llada",
+    "d_model": 4096,
+    "n_layers": 32,
+    "n_heads": 32,
+    "n_kv_heads": 32,
+    "mlp_hidden_size": 12288,
+    "vocab_size": 126464,
+    "embedding_size": 126464,
+    "max_sequence_length": 4096,
+    "rope_theta": 500000.0,
+    "rms_norm_eps": 1e-05,
+    "weight_tying": False,
+    "mask_token_id": 126336,
+    "eos_token_id": 126081,
+    "pad_token_id": 126081,
+    "activation_type": "silu",
+    "alibi": False,
+    "attention_layer_norm": False,
+    "bias_for_layer_norm": False,
+    "block_group_size": 1,
+    "block_type": "llama",
+    "include_bias": False,
+    "include_qkv_bias": False,
+    "input_emb_norm": False,
+    "layer_norm_type": "rms",
+    "layer_norm_with_affine": True,
+    "mlp_ratio": 4,
+    "multi_query_attention": None,
+    "rope": True,
+    "scale_logits": False,
+}
+"""Of `config.json` of GSAI-ML/LLaDA-8B-Instruct, what is of the model's shape."""
+
+
+def test_the_published_checkpoint_has_room_for_its_bytes() -> None:
+    config = LLaDAConfig.model_validate(PUBLISHED)
+    with torch.device("meta"):
+        model = LLaDA(config).to(torch.bfloat16)
+    size = sum(weight.numel() * weight.itemsize for weight in model.parameters())
+    assert size == 16_031_162_368  # `total_size` in its `model.safetensors.index.json`
 
 
 @torch.inference_mode()

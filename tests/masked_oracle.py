@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gesso.engine.checkpoint import SKETCH
 from gesso.engine.training.vocabulary import write_tokenizer
-from oracle import TEMPLATE, VOCABULARY
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+VOCABULARY = 600
 MASK = 590
 """An id that no token of the tests' tokenizer has."""
 LLADA_TEMPLATE = (
@@ -128,7 +129,7 @@ def save_llada(
     (folder / "generation_config.json").write_text(
         json.dumps({"eos_token_id": controls["<turn|>"]} | generation)
     )
-    (folder / "chat_template.jinja").write_text(TEMPLATE.read_text())
+    (folder / "chat_template.jinja").write_text((SKETCH / "chat_template.jinja").read_text())
     return model
 
 
