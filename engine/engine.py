@@ -35,7 +35,7 @@ from .masked import MaskedGeneration
 from .model import DiffusionGemma
 from .open_batch import OpenBatch
 from .plan import Plan
-from .prefixes import Beginning, Prefixes, blocks_in
+from .prefixes import Beginning, Prefixes, slots_in
 from .prompt import ChatTemplate
 from .quantized import Kind
 from .request import Commit, Draft, Request, Result
@@ -47,7 +47,7 @@ Watch = Callable[[Draft | Commit], None]
 
 _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
 _KEPT_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
-"""Of prompts that were read, by where the weights are: 8,192 tokens of sketch, 4,700 of the 26B."""
+"""Of prompts that were read, by where the weights are."""
 
 
 def load_engine(
@@ -135,8 +135,8 @@ class Engine:
         """What turns begin with, kept for others. A model that looks both ways has nothing to keep:
         what it makes of a prompt depends on the answer."""
         if isinstance(model, DiffusionGemma):
-            kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
-            self.prefixes = Prefixes(model, kept)
+            slots = slots_in(_KEPT_BYTES.get(model.device.type, 0), model)
+            self.prefixes = Prefixes(model, slots)
         self._turn = threading.Lock()
 
     @property
@@ -278,7 +278,7 @@ class Engine:
         """A turn for each plan, behind the beginning of its prompt that is kept."""
         began = time.perf_counter()
         if self.prefixes is None:
-            begun = [Beginning(KVCache(0), 0) for _ in plans]
+            begun = [Beginning(KVCache([]), 0) for _ in plans]
         else:
             begun = self.prefixes.begin([plan.prompt for plan in plans])
         turns = [

@@ -186,7 +186,7 @@ class LLaDA(nn.Module):
         count = len(text)
         everything = Span(0, count)
         blocks = [Block(0, count, everything, everything)]
-        view = View(count, wanted, KVCache(0), 0, blocks, denoises=True)
+        view = View(count, wanted, KVCache([]), 0, blocks, denoises=True)
         return Pass(text, torch.arange(count, device=self.device), view)
 
     def run(self, passes: Sequence[Pass]) -> list[Tensor]:

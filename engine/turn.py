@@ -27,7 +27,7 @@ from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
 from .verifier import Verifier
-from .views import Pass
+from .views import BLOCK, Pass
 from .work import Work, go_on, shown
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 Event = Draft | Commit | Result
+
+MOST_READ = 32 * BLOCK
+"""Tokens of a prompt that one pass reads: whole blocks, so that it is read as in one go."""
 
 
 class Turn:
@@ -53,6 +56,7 @@ class Turn:
         self._seconds = {False: 0.0, True: 0.0}  # of the encoder's passes and of the denoiser's
         self._canvases = self._steps = self._output_tokens = 0
         self._step = 0  # of this canvas
+        self._kept = False
         self._work = self._events()
 
     @property
@@ -107,6 +111,7 @@ class Turn:
         written: list[int] = []
         posteriors: list[float] = []
         while not course.ended and course.tokens_left:
+            yield from self._read_ahead()
             canvas = Canvas(engine.canvas_length, course)
             self._canvases += 1
             self._step = 0
@@ -117,11 +122,33 @@ class Turn:
             self._output_tokens = len(written)
             posteriors += canvas.posteriors[: len(committed)]
             self._text += canvas.known
+            self._keep()
             sure = tuple(canvas.posteriors[: len(committed)])
             yield Commit(self._canvases, committed, decode(committed), sure)
-        if engine.prefixes is not None:
-            engine.prefixes.keep(self._plan.prompt, self._cache)
         yield self._result(written, posteriors, course.ended, self.usage)
+
+    def _read_ahead(self) -> Work[Event, None]:
+        """Have the encoder, where there is one, read what there is more of than one pass is to
+        take: others' canvases are denoised between two passes, and no pass holds all of a long
+        prompt."""
+        model = self._engine.model
+        if isinstance(model, LLaDA):
+            return
+        while len(self._text) - self._cache.length > MOST_READ:
+            part = self._text[self._cache.length :][:MOST_READ]
+            yield [model.reading(part, self._cache, 1)]
+            self._cache.length += len(part)
+            self._keep()
+
+    def _keep(self) -> None:
+        """Let others begin with what was read of the prompt, and forget what no window shows."""
+        prefixes = self._engine.prefixes
+        if prefixes is None:
+            return
+        if not self._kept:
+            prefixes.keep(self._plan.prompt, self._cache)
+            self._kept = self._cache.length >= len(self._plan.prompt) - 1
+        self._cache.trim()
 
     def _draft(self, reads: Reads) -> Draft:
         self._steps += 1
