@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .errors import EngineError
 from .turn import Event, Turn
-from .views import Model
+from .work import Model
 
 
 class Batch:

@@ -19,7 +19,7 @@ from .errors import AnswerError, EngineError
 from .plan import Plan
 from .request import Result, Usage
 from .turn import Event, Turn
-from .views import Model
+from .work import Model
 
 
 class OpenBatch:

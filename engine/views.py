@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -62,13 +61,6 @@ class Pass:
     positions: Tensor
     view: View
     soft: Tensor | None = None
-
-
-class Model(Protocol):
-    """What runs passes, whatever its family: those of several rows at once, each as if it were
-    alone. Returns the normalised last states of each pass, [T, D] of the tokens wanted."""
-
-    def run(self, passes: Sequence[Pass]) -> list[Tensor]: ...
 
 
 def causal_blocks(start: int, count: int, window: int, device: torch.device) -> list[Block]:

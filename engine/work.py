@@ -6,18 +6,25 @@ the passes of all rows are run together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from .views import Model, Pass
+from .views import Pass
 
 Seen = TypeVar("Seen")
 Shown = TypeVar("Shown")
 Left = TypeVar("Left")
 Work = Generator[list[Pass] | Seen, list[Tensor], Left]
 """Yields lists of passes, to be sent the states of each, and what there is to see."""
+
+
+class Model(Protocol):
+    """What runs passes, whatever its family: those of several rows at once, each as if it were
+    alone. Returns the normalised last states of each pass, [T, D] of the tokens wanted."""
+
+    def run(self, passes: Sequence[Pass]) -> list[Tensor]: ...
 
 
 def go_on(work: Work[Seen, Left], states: list[Tensor]) -> list[Pass] | Seen:
