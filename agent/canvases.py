@@ -36,7 +36,7 @@ class Canvases:
             run=self._run,
             agent=self._agent,
             canvas=seen.canvas,
-            length=self._engine.config.canvas_length,
+            length=self._engine.canvas_length,
             pieces=[self._engine.tokenizer.decode([token]) for token in seen.tokens],
             sure=[round(one, DIGITS) for one in seen.sure],
             **data,

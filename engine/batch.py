@@ -13,13 +13,11 @@ from torch import Tensor
 
 from .capacity import out_of_memory
 from .errors import CapacityError
-from .model import DiffusionGemma
 from .turn import Event, Turn
+from .work import Model
 
 
-def advance(
-    model: DiffusionGemma, turns: Sequence[Turn]
-) -> Iterator[tuple[Turn, Event | Exception]]:
+def advance(model: Model, turns: Sequence[Turn]) -> Iterator[tuple[Turn, Event | Exception]]:
     """Run the passes that turns wait for, and let each go on until it waits again; yields their
     events. What a turn breaks by ends it and no other; where memory runs out, the last one ends."""
     waiting = [turn for turn in turns if turn.asked]
@@ -42,7 +40,7 @@ def advance(
                 yield turn, explained(model, error)
 
 
-def _run(model: DiffusionGemma, turns: Sequence[Turn]) -> dict[Turn, list[Tensor]]:
+def _run(model: Model, turns: Sequence[Turn]) -> dict[Turn, list[Tensor]]:
     """The states of every turn's passes."""
     began = time.perf_counter()
     states = iter(model.run([one for turn in turns for one in turn.asked]))
@@ -54,7 +52,7 @@ def _run(model: DiffusionGemma, turns: Sequence[Turn]) -> dict[Turn, list[Tensor
     return {turn: [next(states) for _ in turn.asked] for turn in turns}
 
 
-def explained(model: DiffusionGemma, error: Exception) -> Exception:
+def explained(model: Model, error: Exception) -> Exception:
     """What is told of an error; where memory ran out, what is kept for later is given back."""
     if not out_of_memory(error):
         return error

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from huggingface_hub import snapshot_download
@@ -23,6 +24,7 @@ from .adapter import Adapter
 from .config import ModelConfig
 from .errors import CheckpointError
 from .formats import dense, split
+from .llada import LLaDA, LLaDAConfig
 from .model import DiffusionGemma
 from .quantized import Codes, Kind, Quantised
 from .shards import Shards
@@ -32,8 +34,8 @@ SKETCH = Path(__file__).parent / "sketch"
 
 FILES = ["*.json", "*.jinja", "*.safetensors"]
 """What is downloaded of a checkpoint."""
-_KEPT = ("embed_tokens", "router")
-"""Weights that are never quantised: looked up by row, or small and decisive."""
+_KEPT = ("embed_tokens", "router", "head")
+"""Weights that are never quantised: looked up by row, or decisive and a small part of all."""
 Progress = Callable[[int, int], None]
 """Is told how many tensors of how many are there."""
 _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
@@ -88,7 +90,11 @@ class _Slot:
             self.target[self.rows].fill(weight)
 
 
-def _slots(model: DiffusionGemma) -> dict[str, _Slot]:
+Add = Callable[..., None]
+"""Takes a published tensor's name and where it lives: a target, and its rows of a stacked one."""
+
+
+def _slots(model: DiffusionGemma | LLaDA) -> dict[str, _Slot]:
     """Every published tensor name of the text model, with its place."""
     slots: dict[str, _Slot] = {}
 
@@ -98,6 +104,37 @@ def _slots(model: DiffusionGemma) -> dict[str, _Slot]:
             target = target.detach()
         slots[name] = _Slot(target, slice(start, stop))
 
+    if isinstance(model, LLaDA):
+        _add_llada(add, model)
+    else:
+        _add_gemma(add, model)
+    return slots
+
+
+def _add_llada(add: Add, model: LLaDA) -> None:
+    add("model.transformer.wte.weight", model.embed_tokens.weight)
+    add("model.transformer.ln_f.weight", model.norm.weight)
+    if model.head is not None:
+        add("model.transformer.ff_out.weight", model.head.weight)
+    for index, layer in enumerate(model.stack):
+        prefix = f"model.transformer.blocks.{index}."
+        attention, mlp = layer.self_attn, layer.mlp
+        queries, keys = (
+            heads * attention.head_size for heads in (attention.heads, attention.groups)
+        )
+        add(f"{prefix}q_proj.weight", attention.qkv_proj.weight, 0, queries)
+        add(f"{prefix}k_proj.weight", attention.qkv_proj.weight, queries, keys)
+        add(f"{prefix}v_proj.weight", attention.qkv_proj.weight, queries + keys, keys)
+        add(f"{prefix}attn_out.weight", attention.o_proj.weight)
+        add(f"{prefix}attn_norm.weight", layer.attn_norm.weight)
+        add(f"{prefix}ff_norm.weight", layer.ff_norm.weight)
+        half = mlp.gate_up_proj.weight.shape[0] // 2
+        add(f"{prefix}ff_proj.weight", mlp.gate_up_proj.weight, 0, half)
+        add(f"{prefix}up_proj.weight", mlp.gate_up_proj.weight, half, half)
+        add(f"{prefix}ff_out.weight", mlp.down_proj.weight)
+
+
+def _add_gemma(add: Add, model: DiffusionGemma) -> None:
     def add_gated(name: str, gate_up: Tensor | Quantised, down: Tensor | Quantised) -> None:
         half = gate_up.shape[0] // 2
         add(f"{name}gate_proj.weight", gate_up, 0, half)
@@ -133,12 +170,13 @@ def _slots(model: DiffusionGemma) -> dict[str, _Slot]:
         add(f"{prefix}layer_scalar", layer.denoiser_scalar)
         encoder = f"model.encoder.language_model.layers.{index}.layer_scalar"
         add(encoder, layer.encoder_scalar)
-    return slots
 
 
-def _single_experts(model: DiffusionGemma) -> dict[str, tuple[str, _Slot]]:
+def _single_experts(model: DiffusionGemma | LLaDA) -> dict[str, tuple[str, _Slot]]:
     """Where experts are stored one by one: each one's tensors, with the stacked tensor's name."""
     found: dict[str, tuple[str, _Slot]] = {}
+    if isinstance(model, LLaDA):
+        return found
     for index, layer in enumerate(model.stack):
         prefix = f"model.decoder.layers.{index}.experts."
         experts = layer.experts
@@ -156,6 +194,7 @@ def _single_experts(model: DiffusionGemma) -> dict[str, tuple[str, _Slot]]:
     return found
 
 
+@overload
 def load_weights(
     folder: Path,
     config: ModelConfig,
@@ -165,7 +204,28 @@ def load_weights(
     adapter: Path | None = None,
     quantize: Kind | None = None,
     progress: Progress | None = None,
-) -> DiffusionGemma:
+) -> DiffusionGemma: ...
+@overload
+def load_weights(
+    folder: Path,
+    config: LLaDAConfig,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    *,
+    adapter: Path | None = None,
+    quantize: Kind | None = None,
+    progress: Progress | None = None,
+) -> LLaDA: ...
+def load_weights(
+    folder: Path,
+    config: ModelConfig | LLaDAConfig,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    *,
+    adapter: Path | None = None,
+    quantize: Kind | None = None,
+    progress: Progress | None = None,
+) -> DiffusionGemma | LLaDA:
     """Build the model on its device and fill it from the folder's safetensors files; what is
     quantised there is read as what it stands for. The LoRA `adapter` of a folder is merged, and
     with `quantize` projections and experts are quantised, as they are read.
@@ -175,7 +235,10 @@ def load_weights(
             another shape than the configuration says; the message names it.
     """
     with torch.device("meta"):
-        model = DiffusionGemma(config.text_config)
+        if isinstance(config, LLaDAConfig):
+            model = LLaDA(config)
+        else:
+            model = DiffusionGemma(config.text_config)
     model = model.to(dtype)
     if quantize is not None:
         _quantise(model, quantize)
@@ -224,7 +287,7 @@ def load_weights(
     return model
 
 
-def _quantise(model: DiffusionGemma, kind: Kind) -> None:
+def _quantise(model: DiffusionGemma | LLaDA, kind: Kind) -> None:
     """Put codes in the place of the weights of projections and experts."""
     for name, module in model.named_modules():
         if any(part in name.split(".") for part in _KEPT):

@@ -89,16 +89,31 @@ class TextConfig(BaseModel):
         return self.num_global_key_value_heads or self.num_key_value_heads
 
 
-class ModelConfig(BaseModel):
-    """`config.json` of a DiffusionGemma checkpoint."""
+class Published(BaseModel):
+    """What `config.json` says of its weights, whatever model they are of."""
 
     model_config = ConfigDict(frozen=True)
+    quantization_config: Mapping[str, Any] | None = None
+    """How the published weights are quantised, where they are."""
+
+    @property
+    def packed_bits(self) -> int | None:
+        """Bits of a packed integer, where compressed-tensors packed them."""
+        groups = (self.quantization_config or {}).get("config_groups") or {}
+        for group in groups.values():
+            weights = group.get("weights") if isinstance(group, Mapping) else None
+            if isinstance(weights, Mapping) and weights.get("type") == "int":
+                return weights.get("num_bits")
+        return None
+
+
+class ModelConfig(Published):
+    """`config.json` of a DiffusionGemma checkpoint."""
+
     model_type: Literal["diffusion_gemma"]
     text_config: TextConfig
     canvas_length: int = 256
     image_token_id: int | None = None
-    quantization_config: Mapping[str, Any] | None = None
-    """How the published weights are quantised, where they are."""
     trained_tail: bool = False
     """Whether the positions after a turn's end were trained (as padding), so that their
     probabilities mean something. Only the bundled model says so."""
@@ -110,14 +125,14 @@ class ModelConfig(BaseModel):
     the longest answer still needs); without one, the whole canvas."""
 
     @property
-    def packed_bits(self) -> int | None:
-        """Bits of a packed integer, where compressed-tensors packed them."""
-        groups = (self.quantization_config or {}).get("config_groups") or {}
-        for group in groups.values():
-            weights = group.get("weights") if isinstance(group, Mapping) else None
-            if isinstance(weights, Mapping) and weights.get("type") == "int":
-                return weights.get("num_bits")
-        return None
+    def vocab_size(self) -> int:
+        """Tokens that the model has an embedding of."""
+        return self.text_config.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        """Prompt and answer together, in tokens."""
+        return self.text_config.max_position_embeddings
 
 
 class EntropyBound(BaseModel):
@@ -145,31 +160,41 @@ class GenerationConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        """A null in the file means the model's default; a lone end token is a list of one."""
-        if not isinstance(data, Mapping):
-            return data
-        given = {key: value for key, value in data.items() if value is not None}
-        if isinstance(given.get("eos_token_id"), int):
-            given["eos_token_id"] = [given["eos_token_id"]]
-        return given
+    def _given(cls, data: Any) -> Any:
+        return given(data)
+
+
+def given(data: Any) -> Any:
+    """What `generation_config.json` gives: a null means the model's default, a lone end token is a
+    list of one."""
+    if not isinstance(data, Mapping):
+        return data
+    found = {key: value for key, value in data.items() if value is not None}
+    if isinstance(found.get("eos_token_id"), int):
+        found["eos_token_id"] = [found["eos_token_id"]]
+    return found
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Read `config.json`.
+    """Read `config.json` of a DiffusionGemma checkpoint.
 
     Raises:
         CheckpointError: the file is missing, is not JSON, or describes another kind of model.
     """
-    return _read(path, ModelConfig)
+    return read_file(path, ModelConfig)
 
 
 def read_generation_config(path: Path) -> GenerationConfig:
     """Read `generation_config.json`; a checkpoint without one gets the reference's defaults."""
-    return _read(path, GenerationConfig) if path.exists() else GenerationConfig.model_validate({})
+    return read_file(path, GenerationConfig) if path.exists() else GenerationConfig()
 
 
-def _read(path: Path, model: type[Model]) -> Model:
+def read_file(path: Path, model: type[Model]) -> Model:
+    """Read a JSON file as what `model` says of it.
+
+    Raises:
+        CheckpointError: the file is missing, is not JSON, or says something else.
+    """
     try:
         return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

@@ -9,6 +9,7 @@ as is everything that the tokenizer would not spell alike.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from itertools import takewhile
 
 import numpy as np
@@ -105,6 +106,13 @@ class Course:
             return []
         return self._spelled(symbols, over=self._lookahead.is_over(place)) or []
 
+    def certain_behind(self, tokens: Iterable[int]) -> list[int]:
+        """The same behind more tokens, which are not pushed."""
+        further = copy(self)
+        for token in tokens:
+            further.push(token)
+        return further.certain()
+
     def alternatives(self) -> list[list[int]]:
         """The few ways on from here, each in tokens: whole answers, or values up to the certain
         text that all of them meet again in, and with it. None where there is one way only or too
@@ -198,6 +206,10 @@ class FreeCourse:
         return list(takewhile(lambda token: token not in self.ends, tokens))[: self.tokens_left]
 
     def certain(self) -> list[int]:
+        """Nothing is."""
+        return []
+
+    def certain_behind(self, tokens: Iterable[int]) -> list[int]:
         """Nothing is."""
         return []
 

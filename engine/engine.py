@@ -17,15 +17,25 @@ from pathlib import Path
 
 import torch
 
+from .cache import KVCache
 from .capacity import capacity_of
 from .checkpoint import Progress, load_weights, locate
-from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
+from .config import ModelConfig
 from .course import Course
 from .energy import EnergyMeter, meter_for
 from .errors import EngineError, RequestError
+from .family import (
+    AnyConfig,
+    AnyGeneration,
+    AnyModel,
+    read_any_config,
+    read_any_generation,
+    read_tokenizer,
+)
+from .masked import MaskedGeneration
 from .model import DiffusionGemma
 from .plan import Plan
-from .prefixes import Prefixes, slots_in
+from .prefixes import Beginning, Prefixes, slots_in
 from .prompt import ChatTemplate
 from .quantized import Kind
 from .request import Commit, Draft, Request, Result
@@ -50,7 +60,8 @@ def load_engine(
     load_watts: float | None = None,
     progress: Progress | None = None,
 ) -> Engine:
-    """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id.
+    """Load a checkpoint: `"sketch"` (bundled), a folder, or a hub id; its `config.json` says of
+    which family it is.
 
     `device` is `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, …; `dtype` is `"auto"`
     (bfloat16 on a GPU, float32 on a CPU), `"float32"`, `"bfloat16"` or `"float16"`. The LoRA
@@ -76,14 +87,9 @@ def load_engine(
     kinds = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
     if dtype not in kinds:
         raise RequestError(f"dtype {dtype!r} is not one of auto, {', '.join(kinds)}")
-    config = read_config(folder / "config.json")
-    generation = read_generation_config(folder / "generation_config.json")
-    tokenizer = Tokenizer(
-        folder / "tokenizer.json",
-        vocab_size=config.text_config.vocab_size,
-        ends=tuple(generation.eos_token_id),
-        pad=generation.pad_token_id,
-    )
+    config = read_any_config(folder)
+    generation = read_any_generation(folder, config)
+    tokenizer = read_tokenizer(folder, config, generation)
     template = ChatTemplate(
         folder / "chat_template.jinja",
         bos_token=tokenizer.bos_token,
@@ -109,9 +115,9 @@ class Engine:
     def __init__(
         self,
         name: str,
-        model: DiffusionGemma,
-        config: ModelConfig,
-        generation: GenerationConfig,
+        model: AnyModel,
+        config: AnyConfig,
+        generation: AnyGeneration,
         tokenizer: Tokenizer,
         template: ChatTemplate,
         meter: EnergyMeter | None = None,
@@ -125,14 +131,18 @@ class Engine:
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
         place = model.device.type
-        kept = _KEPT_BYTES.get(place, 0)
-        self.prefixes = Prefixes(model, slots_in(kept, model))
-        """What turns begin with, kept for others."""
+        kept = _KEPT_BYTES.get(place, 0) if isinstance(model, DiffusionGemma) else 0
+        self.prefixes: Prefixes | None = None
+        """What turns begin with, kept for others. A model that looks both ways has nothing to keep:
+        what it makes of a prompt depends on the answer."""
+        if isinstance(model, DiffusionGemma):
+            self.prefixes = Prefixes(model, slots_in(kept, model))
+        dtype = model.embed_tokens.weight.dtype
         self.scheduler = Scheduler(
             model,
             self._turns,
             meter or EnergyMeter(),
-            capacity_of(config, model.device, model.dtype, kept),
+            capacity_of(config, model.device, dtype, kept),
             _SIDE_BY_SIDE.get(place, 1),
         )
         """Whose turn it is; how many are written at once may be set at any time."""
@@ -145,8 +155,15 @@ class Engine:
     @property
     def context_length(self) -> int:
         """Prompt and answer together, in tokens: what the model reads, and memory holds."""
-        whole = self.config.text_config.max_position_embeddings
-        return min(whole, self.scheduler.capacity.longest)
+        return min(self.config.context_length, self.scheduler.capacity.longest)
+
+    @property
+    def canvas_length(self) -> int:
+        """Positions that are denoised together, in tokens; a masked model's block."""
+        if isinstance(self.generation, MaskedGeneration):
+            return self.generation.block_length
+        assert isinstance(self.config, ModelConfig)
+        return self.config.canvas_length
 
     @cached_property
     def digest(self) -> str:
@@ -239,7 +256,10 @@ class Engine:
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""
         began = time.perf_counter()
-        begun = self.prefixes.begin([plan.prompt for plan in plans])
+        if self.prefixes is None:
+            begun = [Beginning(KVCache([]), 0) for _ in plans]
+        else:
+            begun = self.prefixes.begin([plan.prompt for plan in plans])
         turns = [
             Turn(self, plan, one.cache, one.cached) for plan, one in zip(plans, begun, strict=True)
         ]

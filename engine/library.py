@@ -1,7 +1,7 @@
 """The checkpoints on this machine: fetched from the hub, looked through, checked, removed.
 
 They are where every tool that uses `huggingface_hub` keeps them (`HF_HOME`), and may be shared with
-those. Only DiffusionGemma's are told of.
+those. Only those of the families that the engine runs are told of.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationEr
 from huggingface_hub.utils import CachedRepoInfo, HFCacheInfo
 
 from .checkpoint import FILES, locate
-from .config import read_config, read_generation_config
 from .errors import CheckpointError
+from .family import FAMILIES, read_any_config, read_any_generation, read_tokenizer
+from .llada import LLaDAConfig
 from .prompt import ChatTemplate
 from .shards import shard_files, sizes
-from .tokenizer import Tokenizer
 
 _READ = 1 << 24  # bytes at a time
 _SHA256 = 64  # digits
@@ -57,7 +57,7 @@ def stored(cache: Path | None = None) -> list[Stored]:
     for repo in _repos(_scanned(cache)):
         folder = _folder(repo)
         config = _config(folder)
-        if config.get("model_type") == "diffusion_gemma":
+        if config.get("model_type") in FAMILIES:
             used = datetime.fromtimestamp(repo.last_accessed, UTC)
             size = repo.size_on_disk
             found.append(Stored(repo.repo_id, folder, size, used, layout_of(config)))
@@ -182,17 +182,16 @@ def _read(folder: Path, name: str) -> Checked:
     file = folder / name
     try:
         if name == "config.json":
-            read_config(file)
+            read_any_config(folder)
         elif name == "generation_config.json":
-            read_generation_config(file)
+            read_any_generation(folder, read_any_config(folder))
         elif name == "tokenizer.json":
-            config = read_config(folder / "config.json")
-            generation = read_generation_config(folder / "generation_config.json")
-            ends, pad = tuple(generation.eos_token_id), generation.pad_token_id
-            size = config.text_config.vocab_size
-            Tokenizer(file, vocab_size=size, ends=ends, pad=pad)
+            config = read_any_config(folder)
+            read_tokenizer(folder, config, read_any_generation(folder, config))
         else:
-            _ = ChatTemplate(file, bos_token="").calls
+            template = ChatTemplate(file, bos_token="")
+            if FAMILIES.get(_config(folder).get("model_type", "")) is not LLaDAConfig:
+                _ = template.calls  # LLaDA's knows no tools
     except CheckpointError as error:
         return Checked(name, "", str(error))
     return Checked(name, "can be read")

@@ -50,14 +50,14 @@ class Plan:
         turn = _after(thought, answer) if constrained and thought else answer
         prompt = engine.tokenizer.encode(engine.template.render(request))
         room = engine.context_length - len(prompt)
-        if room < engine.config.canvas_length:
+        if room < engine.canvas_length:
             raise ContextError(
                 f"the prompt has {len(prompt)} tokens; {engine.name} reads at most"
                 f" {engine.context_length}{_because(engine)} with a canvas of"
-                f" {engine.config.canvas_length}: shorten the document or use a model with a"
-                " longer context"
+                f" {engine.canvas_length}: shorten the document or use a model with a longer"
+                " context"
             )
-        whole_canvases = room // engine.config.canvas_length * engine.config.canvas_length
+        whole_canvases = room // engine.canvas_length * engine.canvas_length
         budget = min(request.max_tokens or whole_canvases, whole_canvases)
         automaton = None
         if turn is not None:
@@ -84,8 +84,8 @@ class Plan:
 
 
 def _because(engine: Engine) -> str:
-    whole = engine.config.text_config.max_position_embeddings
-    return "" if engine.context_length == whole else " in the memory that is free"
+    whole = engine.context_length == engine.config.context_length
+    return "" if whole else " in the memory that is free"
 
 
 def _thought(engine: Engine, request: Request) -> ThoughtForm | None:

@@ -1,7 +1,8 @@
 """Messages, tools and a schema rendered to the text that the model reads.
 
-The text is made by the checkpoint's own `chat_template.jinja`, in a sandbox; the variables are
-those that `transformers` passes to it.
+The text is made by the checkpoint's own template, in a sandbox: `chat_template.jinja`, or what
+`tokenizer_config.json` has for `chat_template` in older folders. The variables are those that
+`transformers` passes to it.
 """
 
 from __future__ import annotations
@@ -43,25 +44,21 @@ class ChatTemplate:
     def __init__(self, file: Path, *, bos_token: str, controls: Sequence[str] = ()) -> None:
         """`controls` are the spellings of the checkpoint's control tokens: where a message has one
         in it, it is written with a space in its middle, so that no text can begin a turn, end one,
-        or pass for a call.
+        or pass for a call. Where the file is missing, the settings beside it are asked.
 
         Raises:
-            CheckpointError: the file is missing or not a valid template.
+            CheckpointError: there is no template, or it is not a valid one.
         """
-        self._file = file
+        self._file, text = _template(file)
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.globals["raise_exception"] = _refuse
         environment.filters["tojson"] = _to_json
         try:
-            self._template = environment.from_string(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{file.parent}: there is no {file.name} in this folder"
-            ) from None
+            self._template = environment.from_string(text)
         except TemplateError as error:
-            raise CheckpointError(f"{file}: not a valid chat template ({error})") from None
+            raise CheckpointError(f"{self._file}: not a valid chat template ({error})") from None
         self._bos_token = bos_token
         longest_first = sorted(controls, key=len, reverse=True)
         self._controls = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
@@ -148,6 +145,28 @@ class ChatTemplate:
             add_generation_prompt=answer,
             enable_thinking=thinking,
         )
+
+
+def _template(file: Path) -> tuple[Path, str]:
+    """A template's text and where it stands; several in the settings are a list of names and
+    templates, of which `default` is the one for chats."""
+    if file.exists():
+        return file, file.read_text(encoding="utf-8")
+    settings = file.with_name("tokenizer_config.json")
+    try:
+        found = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+    except FileNotFoundError:
+        found = None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{settings}: not valid JSON ({error})") from None
+    if isinstance(found, list):
+        found = {one["name"]: one["template"] for one in found}.get("default")
+    if not isinstance(found, str):
+        raise CheckpointError(
+            f"{file.parent}: there is no {file.name} in this folder, and no chat_template in"
+            f" {settings.name}"
+        )
+    return settings, found
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -4,7 +4,8 @@ At every step the denoiser's distribution is tempered, the positions of least en
 within a bound, and the rest is drawn anew (arXiv 2505.24857; the reference is
 `generation_diffusion_gemma.py` in `transformers`). A *guide* may read each step's distribution:
 it says what the canvas reads as, and which positions count for stopping. The dynamics follow the
-model's own distribution; only tokens that are known stay what they are.
+model's own distribution; only tokens that are known stay what they are. (Noise is uniform tokens
+here; where it is a mask, `masked.py`.)
 
 All randomness comes from a `Noise`, so a run is repeatable and can be compared, draw by draw,
 with another implementation.
@@ -46,6 +47,17 @@ class Noise:
     def uniforms(self, length: int) -> Tensor:
         """Uniform numbers [L] in [0, 1), float32."""
         return torch.rand(length, generator=self._generator, device=self._device)
+
+    def gumbels(self, rows: int) -> Tensor:
+        """Standard Gumbel numbers [rows, V], float64: the largest of a row's logits and its numbers
+        is a draw of the row's distribution. (Less precise ones draw another; arXiv 2409.02908.)"""
+        uniforms = torch.rand(
+            (rows, self._vocab_size),
+            dtype=torch.float64,
+            generator=self._generator,
+            device=self._device,
+        )
+        return -(-uniforms.log()).log()
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from .batch import advance, explained
 from .capacity import Capacity
 from .energy import EnergyMeter, Shares
 from .errors import AnswerError, EngineError, TurnCancelledError
-from .model import DiffusionGemma
 from .plan import Plan
 from .request import Commit, Draft, Priority, Result, Usage
 from .turn import Turn
+from .work import Model
 
 Watch = Callable[[Draft | Commit], None]
 """Is shown a turn as it comes into focus, on the engine's thread: it should be quick."""
@@ -72,7 +72,7 @@ class Scheduler:
 
     def __init__(
         self,
-        model: DiffusionGemma,
+        model: Model,
         begin: Callable[[Sequence[Plan]], list[Turn]],
         meter: EnergyMeter,
         capacity: Capacity,

@@ -7,7 +7,8 @@ are written side by side. It is charged for what it takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,12 @@ from torch import Tensor
 from .cache import KVCache
 from .canvas import Canvas, Reads
 from .confidence import scalar_confidence
+from .config import GenerationConfig, ModelConfig
 from .constraint import SchemaConstraint, ToolConstraint
 from .errors import AnswerError
+from .llada import LLaDA
+from .masked import MaskedGeneration, Unmasker
+from .model import DiffusionGemma
 from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
@@ -46,7 +51,7 @@ class Turn:
         self._cache = cache
         self._cached_tokens = cached_tokens
         self._text = list(plan.prompt)  # and the canvases that are full
-        self._noise = Noise(plan.seed, engine.config.text_config.vocab_size, engine.model.device)
+        self._noise = Noise(plan.seed, engine.config.vocab_size, engine.model.device)
         self._seconds = {False: 0.0, True: 0.0}  # of the encoder's passes and of the denoiser's
         self._canvases = self._steps = self._output_tokens = 0
         self._step = 0  # of this canvas
@@ -106,18 +111,16 @@ class Turn:
 
     def _events(self) -> Work[Event, None]:
         engine, decode = self._engine, self._engine.tokenizer.decode
-        config = engine.config
         course = self._plan.course(engine)
-        verifier = Verifier(engine.model, self._cache, self._noise, config.draft_window, self._text)
+        write = self._writer()
         written: list[int] = []
         posteriors: list[float] = []
         while not course.ended and course.tokens_left:
             yield from self._read_ahead()
-            canvas = Canvas(config.canvas_length, course)
+            canvas = Canvas(engine.canvas_length, course)
             self._canvases += 1
             self._step = 0
             if not canvas.is_full:
-                write = verifier.write if config.verify_drafts else self._sampled
                 yield from shown(write(canvas), self._draft)
             committed = self._cut(canvas.known)
             written += committed
@@ -130,18 +133,25 @@ class Turn:
         yield self._result(written, posteriors, course.ended, self.usage)
 
     def _read_ahead(self) -> Work[Event, None]:
-        """Have the encoder read what there is more of than one pass is to take: others' canvases
-        are denoised between two passes, and no pass holds all of a long prompt."""
+        """Have the encoder, where there is one, read what there is more of than one pass is to
+        take: others' canvases are denoised between two passes, and no pass holds all of a long
+        prompt."""
+        model = self._engine.model
+        if isinstance(model, LLaDA):
+            return
         while len(self._text) - self._cache.length > MOST_READ:
             part = self._text[self._cache.length :][:MOST_READ]
-            yield [self._engine.model.reading(part, self._cache, 1)]
+            yield [model.reading(part, self._cache, 1)]
             self._cache.length += len(part)
             self._keep()
 
     def _keep(self) -> None:
         """Let others begin with what was read of the prompt, and forget what no window shows."""
+        prefixes = self._engine.prefixes
+        if prefixes is None:
+            return
         if not self._kept:
-            self._engine.prefixes.keep(self._plan.prompt, self._cache)
+            prefixes.keep(self._plan.prompt, self._cache)
             self._kept = self._cache.length >= len(self._plan.prompt) - 1
         self._cache.trim()
 
@@ -154,15 +164,33 @@ class Turn:
         known = min(reads.known, len(visible))
         return Draft(self._canvases, self._step, visible, text, known, sure)
 
-    def _sampled(self, canvas: Canvas) -> Work[Reads, None]:
+    def _writer(self) -> Callable[[Canvas], Work[Reads, None]]:
+        """What writes a canvas, as the checkpoint's family does."""
+        engine, noise = self._engine, self._noise
+        match engine.model, engine.config, engine.generation:
+            case LLaDA() as model, _, MaskedGeneration() as generation:
+                return Unmasker(model, generation, noise, self._text).write
+            case (
+                DiffusionGemma() as model,
+                ModelConfig() as config,
+                GenerationConfig() as generation,
+            ):
+                if config.verify_drafts:
+                    window = config.draft_window
+                    return Verifier(model, self._cache, noise, window, self._text).write
+                return partial(self._sampled, model, generation)
+        raise AssertionError("a model has its own family's settings")
+
+    def _sampled(
+        self, model: DiffusionGemma, generation: GenerationConfig, canvas: Canvas
+    ) -> Work[Reads, None]:
         """Denoise a canvas as the checkpoint's sampler does; there is to see what it reads as after
         every step."""
-        model, cache, noise = self._engine.model, self._cache, self._noise
+        cache, noise = self._cache, self._noise
         waiting = self._text[cache.length :]
         yield [model.reading(waiting, cache, 1)]
         cache.length += len(waiting)
         length, known, course = canvas.length, canvas.known, canvas.course
-        generation = self._engine.generation
         if answers := canvas.answers():
             choices: list[Choice] = []
 

@@ -6,12 +6,12 @@ the passes of all rows are run together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
-from .model import DiffusionGemma
 from .views import Pass
 
 Seen = TypeVar("Seen")
@@ -19,6 +19,16 @@ Shown = TypeVar("Shown")
 Left = TypeVar("Left")
 Work = Generator[list[Pass] | Seen, list[Tensor], Left]
 """Yields lists of passes, to be sent the states of each, and what there is to see."""
+
+
+class Model(Protocol):
+    """What runs passes, whatever its family: those of several rows at once, each as if it were
+    alone. Returns the normalised last states of each pass, [T, D] of the tokens wanted."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def run(self, passes: Sequence[Pass]) -> list[Tensor]: ...
 
 
 def go_on(work: Work[Seen, Left], states: list[Tensor]) -> list[Pass] | Seen:
@@ -37,7 +47,7 @@ def shown(work: Work[Seen, Left], show: Callable[[Seen], Shown]) -> Work[Shown, 
         states = (yield found if isinstance(found, list) else show(found)) or []
 
 
-def alone(model: DiffusionGemma, work: Work[Seen, object]) -> Iterator[Seen]:
+def alone(model: Model, work: Work[Seen, object]) -> Iterator[Seen]:
     """Do work by itself; yields what there is to see."""
     states: list[Tensor] = []
     while True:

@@ -26,7 +26,7 @@ def pull(model: Hub) -> None:
 
 @models.command("list")
 def list_models(as_json: Json = False) -> None:
-    """The DiffusionGemma checkpoints that were downloaded, and the bundled one."""
+    """The checkpoints that were downloaded and can be run, and the bundled one."""
     from ...engine.checkpoint import SKETCH
     from ...engine.library import stored
     from .output import print_json, print_table

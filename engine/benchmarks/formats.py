@@ -133,8 +133,8 @@ def _canvases(engine: Engine, count: int) -> list[Canvas]:
         request = replace(case.request, tool_choice=name)
         language = tools(request.tools, choice=name, form=engine.template.calls)
         text = language.render(ToolCall(name, case.expected))
-        tokens = torch.tensor(engine.tokenizer.encode(text)[: engine.config.canvas_length])
-        other = torch.randint(engine.config.text_config.vocab_size, tokens.shape, generator=noise)
+        tokens = torch.tensor(engine.tokenizer.encode(text)[: engine.canvas_length])
+        other = torch.randint(engine.config.vocab_size, tokens.shape, generator=noise)
         noisy = torch.rand(tokens.shape, generator=noise) < 0.5
         prompt = engine.tokenizer.encode(engine.template.render(request))
         made.append(Canvas(prompt, torch.where(noisy, other, tokens)))

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ..config import GenerationConfig, ModelConfig
+from ..config import GenerationConfig
 from ..constraint import tools
 from ..course import Course
 from ..engine import Engine, load_engine
@@ -135,7 +135,7 @@ class Bench:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._config: ModelConfig = engine.config
+        self._config = engine.config
         self._generation = engine.generation
         self._passes = 0
         self._run = engine.model.run

@@ -52,5 +52,5 @@ class Reference:
         tokens = found[0, len(prompt) :].tolist()
         ends = engine.tokenizer.vocabulary.ends
         own = takewhile(lambda token: token not in ends, tokens)
-        canvases = -(-len(tokens) // engine.config.canvas_length)
+        canvases = -(-len(tokens) // engine.canvas_length)
         return Free(engine.tokenizer.decode(own), self._steps, canvases)

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 
 from ..checkpoint import SKETCH
 from ..engine import Engine, load_engine
+from ..model import DiffusionGemma
 from ..prompt import ChatTemplate
 from .evaluate import equal, heldout_cases, measure, table, write_section
 from .tasks import rendered, turn
@@ -134,7 +135,8 @@ def losses(engine: Engine, turns: int) -> tuple[float, float]:
     """The encoder's loss and the denoiser's on held-out turns, in nats a byte of their answers; the
     denoiser's is the mean over several levels of noise, its first pass only."""
     template = ChatTemplate(SKETCH / "chat_template.jinja", bos_token="<bos>")
-    model, pad = engine.model, engine.generation.pad_token_id
+    model, pad = engine.model, engine.tokenizer.vocabulary.pad
+    assert isinstance(model, DiffusionGemma)
     rng = random.Random("ablation")
     torch.manual_seed(1)
     size, read, denoised = 0, 0.0, 0.0
@@ -153,7 +155,7 @@ def losses(engine: Engine, turns: int) -> tuple[float, float]:
         cache = model.new_cache()
         states = model.encode(batch.tokens, cache)
         read += len(tail) * float(next_token_loss(model, states, batch, prompt=0.0))
-        clean, prefix = draw_canvases(batch, engine.config.canvas_length, pad)
+        clean, prefix = draw_canvases(batch, engine.canvas_length, pad)
         for level in _LEVELS:
             noise = torch.randint(model.config.vocab_size, clean.shape)
             canvas = torch.where(torch.rand(clean.shape) < level, noise, clean)

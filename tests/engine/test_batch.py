@@ -29,6 +29,7 @@ from gesso.engine import (
     load_engine,
     regex,
 )
+from gesso.engine.model import DiffusionGemma
 from oracle import Shape, save_checkpoint
 
 RECORD = {
@@ -149,6 +150,7 @@ def test_the_seconds_of_a_batch_add_up_to_what_it_took(engine: Engine) -> None:
 @torch.inference_mode()
 def test_passes_of_any_kind_read_together_what_they_read_alone(tiny: Engine) -> None:
     model = tiny.model
+    assert isinstance(model, DiffusionGemma)
     passes, alone = [], []
     for count in (3, 20, 9):
         for runs in (passes, alone):  # the same twice, with caches of their own
@@ -171,7 +173,9 @@ def test_passes_of_any_kind_read_together_what_they_read_alone(tiny: Engine) -> 
 
 @torch.inference_mode()
 def test_a_draft_leaves_what_the_encoder_has_read_as_it_was(tiny: Engine) -> None:
-    model, cache = tiny.model, tiny.model.new_cache()
+    model = tiny.model
+    assert isinstance(model, DiffusionGemma)
+    cache = model.new_cache()
     model.run([model.reading(list(range(30)), cache)])
     cache.length = 30
     before = [[one.clone() for one in cache.prefix(layer)] for layer in range(3)]

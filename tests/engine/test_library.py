@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gesso.engine import CheckpointError
 from gesso.engine.library import layout_of, pull, remove, stored, verify
+from masked_oracle import save_llada
 from oracle import Shape, save_checkpoint
 
 NAME = "someone/diffusion-tiny"
@@ -50,6 +51,14 @@ def test_what_was_downloaded_is_listed_others_models_are_not(cache: Path) -> Non
     assert (one.name, one.layout) == (NAME, "float32")
     assert one.size > 10_000
     assert (one.folder / "config.json").exists()
+
+
+def test_checkpoints_of_either_family_are_listed_and_verified(tmp_path: Path) -> None:
+    save_llada(tmp_path / "source")
+    put(tmp_path / "cache", "someone/llada-tiny", tmp_path / "source")
+    (one,) = stored(tmp_path / "cache")
+    assert one.name == "someone/llada-tiny"
+    assert [checked.wrong for checked in verify(one.folder)] == [None] * 5
 
 
 def test_without_a_cache_there_is_nothing(tmp_path: Path) -> None:

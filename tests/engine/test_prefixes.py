@@ -149,11 +149,13 @@ def read(prefixes: Prefixes, model: DiffusionGemma, prompt: Sequence[int]) -> Be
 
 @torch.inference_mode()
 def test_what_is_kept_is_bounded_and_the_least_used_goes_first(engine: Engine) -> None:
-    prefixes = Prefixes(engine.model, Slots(3, 3))
+    model = engine.model
+    assert isinstance(model, DiffusionGemma)
+    prefixes = Prefixes(model, Slots(3, 3))
 
     def cached(start: int, blocks: int = 1) -> int:
         text = [*range(start, start + blocks * BLOCK), 1]
-        return read(prefixes, engine.model, text).cached
+        return read(prefixes, model, text).cached
 
     assert [cached(100), cached(200), cached(300)] == [0, 0, 0]
     assert [cached(100), cached(200), cached(300)] == [BLOCK, BLOCK, BLOCK]

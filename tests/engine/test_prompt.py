@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ from gesso.engine.constraint import CallForm, ThoughtForm
 from gesso.engine.prompt import ChatTemplate
 from gesso.engine.tokenizer import Tokenizer
 from gesso.engine.training.vocabulary import write_tokenizer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from oracle import TEMPLATE
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 PARAMETERS = {
@@ -209,3 +216,68 @@ def test_the_form_of_a_thought_is_read_off_the_template(tmp_path: Path) -> None:
     assert ChatTemplate(TEMPLATE, bos_token="<bos>").thought is None
     always = THINKING.replace("{% if not enable_thinking %}", "{% if true %}")
     assert template_of(always, tmp_path).thought is None
+
+
+def byte_tokenizer(file: Path) -> None:
+    """A tokenizer over bytes as LLaDA's and GPT-2's, with merges of a few words."""
+    fast = FastTokenizer(BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|startoftext|>", "<|eot_id|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    fast.train_from_iterator(["the total of the bäckerei is 4,50 €\n\tthe total"] * 9, trainer)
+    fast.save(str(file))
+
+
+@given(st.text(max_size=40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_tokens_over_bytes_read_as_the_text_that_was_written(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "tokenizer.json"
+    if not file.exists():
+        byte_tokenizer(file)
+    ours = Tokenizer(file, vocab_size=400, ends=(1,), pad=0)
+    tokens = ours.encode(text)
+    assert ours.decode(tokens) == text
+    assert b"".join(ours.vocabulary.tokens[token] or b"" for token in tokens) == text.encode()
+
+
+def test_a_tokenizer_over_bytes_has_all_bytes_and_its_control_tokens(tmp_path: Path) -> None:
+    byte_tokenizer(tmp_path / "tokenizer.json")
+    vocabulary = Tokenizer(tmp_path / "tokenizer.json", vocab_size=400, ends=(1,), pad=0).vocabulary
+    assert {bytes([byte]) for byte in range(256)} <= set(vocabulary.tokens)
+    assert vocabulary.controls == {"<|startoftext|>": 0, "<|eot_id|>": 1}
+    assert vocabulary.tokens[:2] == [None, None]
+
+
+def test_a_template_may_stand_in_the_tokenizers_settings(tmp_path: Path) -> None:
+    file, beside = tmp_path / "chat_template.jinja", tmp_path / "tokenizer_config.json"
+    request = Request((Message("user", "So"),))
+    beside.write_text(json.dumps({"chat_template": "{{ messages[0].content }}?"}))
+    assert ChatTemplate(file, bos_token="").render(request) == "So?"
+    named = [{"name": "tool_use", "template": "-"}, {"name": "default", "template": "default"}]
+    beside.write_text(json.dumps({"chat_template": named}))
+    assert ChatTemplate(file, bos_token="").render(request) == "default"
+    file.write_text("the file")
+    assert ChatTemplate(file, bos_token="").render(request) == "the file"
+
+
+@pytest.mark.parametrize(
+    ("beside", "complaint"),
+    [
+        ('{"chat_template": "{% if %}"}', "tokenizer_config.json: not a valid chat template"),
+        ('{"chat_template": [{"name": "rag", "template": ""}]}', "no chat_template in"),
+        ("{}", "there is no chat_template.jinja"),
+        ("{", "tokenizer_config.json: not valid JSON"),
+    ],
+)
+def test_settings_without_a_template_are_refused(
+    tmp_path: Path, beside: str, complaint: str
+) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(beside)
+    with pytest.raises(CheckpointError) as raised:
+        ChatTemplate(tmp_path / "chat_template.jinja", bos_token="")
+    assert complaint in str(raised.value)

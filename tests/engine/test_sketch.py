@@ -8,6 +8,7 @@ import pytest
 import torch
 from gesso.engine import Engine, Message, Request, ToolDeclaration, json_schema, load_engine
 from gesso.engine.checkpoint import SKETCH
+from gesso.engine.model import DiffusionGemma
 from gesso.engine.training.evaluate import Case, measure
 
 INSTRUCTION = Message("system", "Read the file, then save its record.")
@@ -46,14 +47,15 @@ def test_the_reference_loads_it_and_agrees(sketch: Engine) -> None:
     # the vision tower, which sketch does not have, is made up by the reference and never used
     reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(SKETCH, dtype=torch.float32)
     prompt = torch.tensor([sketch.tokenizer.encode("<bos><|turn>user\nTotal: 3.50<turn|>\n")])
-    length = sketch.config.canvas_length
-    canvas = torch.randint(sketch.config.text_config.vocab_size, (1, length))
+    model = sketch.model
+    assert isinstance(model, DiffusionGemma)
+    canvas = torch.randint(sketch.config.vocab_size, (1, sketch.canvas_length))
     with torch.inference_mode():
         past = reference.eval().model.encoder(input_ids=prompt).past_key_values
         expected = reference(decoder_input_ids=canvas, past_key_values=past).logits
-        cache = sketch.model.new_cache()
-        sketch.model.encode(prompt, cache)
-        assert (sketch.model.denoise(canvas, cache) - expected).abs().max() < 1e-3
+        cache = model.new_cache()
+        model.encode(prompt, cache)
+        assert (model.denoise(canvas, cache) - expected).abs().max() < 1e-3
 
 
 def test_it_files_a_short_receipt(sketch: Engine) -> None:

@@ -19,6 +19,7 @@ from gesso.engine import (
 from gesso.engine.canvas import Canvas
 from gesso.engine.constraint import compile_automaton
 from gesso.engine.course import Course
+from gesso.engine.model import DiffusionGemma
 from oracle import Shape, save_checkpoint
 
 SCHEMA = {
@@ -51,9 +52,12 @@ def greedy(engine: Engine, request: Request, constraint: Constraint, budget: int
     tokens, state = engine.tokenizer.encode(engine.template.render(request)), automaton.start
     prompt = len(tokens)
 
+    model = engine.model
+    assert isinstance(model, DiffusionGemma)
+
     def logp_behind(text: list[int]) -> torch.Tensor:
-        states = engine.model.encode(torch.tensor([text]), engine.model.new_cache())
-        return engine.model.logits(states[0, -1:])[0].log_softmax(-1)
+        states = model.encode(torch.tensor([text]), model.new_cache())
+        return model.logits(states[0, -1:])[0].log_softmax(-1)
 
     def score(word: list[int]) -> float:
         total = 0.0
