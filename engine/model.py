@@ -412,14 +412,13 @@ class DiffusionGemma(nn.Module):
         """
         views = [one.view for one in passes]
         cut = [(view, view.cache.cut(view.start)) for view in views if view.denoises]
-        x = torch.cat([self._entered(one) for one in passes])
-        states = self._read(
-            x[None],
-            torch.cat([one.positions for one in passes])[None],
-            views,
-        )
-        for view, kept in cut:
-            view.cache.put(kept)
+        try:
+            x = torch.cat([self._entered(one) for one in passes])
+            positions = torch.cat([one.positions for one in passes])
+            states = self._read(x[None], positions[None], views)
+        finally:  # also where memory ran out: the others' passes are run again
+            for view, kept in cut:
+                view.cache.put(kept)
         return list(states[0].split([view.wanted for view in views]))
 
     def _entered(self, one: Pass) -> Tensor:

@@ -138,7 +138,8 @@ class Step:
     accepted: Tensor  # [L] bool
     distribution: Distribution
     reading: Reading
-    finished: bool
+    finished: bool  # by the stopping rule
+    last: bool  # of the canvas, finished or not
 
 
 def denoise(
@@ -191,9 +192,12 @@ def denoise(
             history = []
         confident = step.entropy[first : reading.length].mean() < config.confidence_threshold
         finished = bool(stable and confident)
-        yield Step(number, canvas, argmax, accepted, step, reading, finished)
+        last = finished or number == config.max_denoising_steps
+        yield Step(number, canvas, argmax, accepted, step, reading, finished, last)
         if finished:
             return
+        # [L, V] in float32, of every row of a batch: not to be kept while the model runs
+        del step, states
 
 
 def _same(reading: Reading, argmax: Tensor, tokens: Tensor, earlier_argmax: Tensor) -> bool:

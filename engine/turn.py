@@ -27,7 +27,7 @@ from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
 from .verifier import Verifier
-from .views import BLOCK, Pass
+from .views import MOST_READ, Pass
 from .work import Work, go_on, shown
 
 if TYPE_CHECKING:
@@ -36,17 +36,16 @@ if TYPE_CHECKING:
 
 Event = Draft | Commit | Result
 
-MOST_READ = 32 * BLOCK
-"""Tokens of a prompt that one pass reads: whole blocks, so that it is read as in one go."""
-
 
 class Turn:
-    """A plan that is carried out. `asked` are the passes it waits for: none once it is over."""
+    """A plan that is carried out. `asked` are the passes it waits for: none before it began
+    (`is_fresh`) and once it is over."""
 
     def __init__(self, engine: Engine, plan: Plan, cache: KVCache, cached_tokens: int) -> None:
         """`cache` holds the beginning of the prompt, or nothing; `cached_tokens` of it had been
         encoded before."""
         self.asked: list[Pass] = []
+        self.is_fresh = True
         self._engine = engine
         self._plan = plan
         self._cache = cache
@@ -77,6 +76,11 @@ class Turn:
             denoising_seconds=self._seconds[True],
         )
 
+    def give_up(self) -> None:
+        """Write this no further."""
+        self.asked = []
+        self._work.close()
+
     def charge(self, seconds: float, *, denoising: bool) -> None:
         """Add to what the turn has taken."""
         self._seconds[denoising] += seconds
@@ -90,6 +94,7 @@ class Turn:
         """
         denoising = any(one.view.denoises for one in self.asked)
         self.asked = []
+        self.is_fresh = False
         while True:
             began = time.perf_counter()
             try:
@@ -197,21 +202,22 @@ class Turn:
             yield from shown(read_answer(model, cache, length, noise, known, answers, pad), chosen)
             canvas.settle(choices[-1].word, repeat(choices[-1].share))
             return
-        last: list[Step] = []
+        settled: list[tuple[list[int], list[float]]] = []
 
         def read(step: Step) -> Reads:
-            last[:] = [step]
             tokens = step.reading.tokens[len(known) :]
             of = slice(len(known), len(known) + len(tokens))
             scaled = step.distribution.scaled[of].gather(1, tokens[:, None])[:, 0]
             sure = (scaled - step.distribution.normaliser[of]).exp()
+            if step.last:
+                own = tokens[: step.reading.length - len(known)]
+                allowed = course.allowed(own.tolist())
+                logits = permitted(step.distribution.scaled[of][: len(own)], allowed)
+                settled.append((own.tolist(), chances(logits, own)))
             return canvas.reads(tokens.tolist(), sure.tolist())
 
         yield from shown(denoise(model, cache, length, generation, noise, course, known), read)
-        own = slice(len(known), last[0].reading.length)
-        tokens = last[0].reading.tokens[own]
-        logits = permitted(last[0].distribution.scaled[own], course.allowed(tokens.tolist()))
-        canvas.settle(tokens.tolist(), chances(logits, tokens))
+        canvas.settle(*settled[0])
 
     def _cut(self, tokens: Sequence[int]) -> list[int]:
         """The tokens before the first one that ends the turn."""

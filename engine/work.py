@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from .views import Pass
@@ -23,6 +24,9 @@ Work = Generator[list[Pass] | Seen, list[Tensor], Left]
 class Model(Protocol):
     """What runs passes, whatever its family: those of several rows at once, each as if it were
     alone. Returns the normalised last states of each pass, [T, D] of the tokens wanted."""
+
+    @property
+    def device(self) -> torch.device: ...
 
     def run(self, passes: Sequence[Pass]) -> list[Tensor]: ...
 
