@@ -40,6 +40,7 @@ from gesso.engine import (
 from gesso.engine.cache import ROOM, KVCache
 from gesso.engine.capacity import Capacity
 from gesso.engine.energy import Energy, EnergyMeter, Shares
+from gesso.engine.model import DiffusionGemma
 from gesso.engine.scheduler import Scheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -343,6 +344,7 @@ def test_a_turn_holds_no_more_than_what_is_planned_for_it(
     save_checkpoint(folder, Shape("tiny", layers=layers, window=40, canvas=16))
     engine = load_engine(folder)
     caches: list[KVCache] = []
+    assert isinstance(engine.model, DiffusionGemma)
     new = engine.model.new_cache
 
     def counted() -> KVCache:
