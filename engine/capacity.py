@@ -1,9 +1,9 @@
 """How many bytes turns may hold, and how many one does: planned before it begins, so that memory
 does not run out in the middle of it.
 
-What a turn holds are keys and values: of its whole text in full layers, and in sliding ones of a
-window, of what one pass reads, and of a canvas. Of a model that keeps none, it is what a pass makes
-of the text.
+What a turn of DiffusionGemma holds are keys and values: of its whole text in full layers, and in
+sliding ones of a window, of what one pass reads, and of a canvas. One of a masked model holds what
+its step makes of the whole text.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch
 from .cache import ROOM
 from .config import ModelConfig
 from .llada import LLaDAConfig
+from .masked import MaskedGeneration
 from .views import MOST_READ
 
 SHARE = 0.9
 """Of the memory that is free, what may be planned for: allocators lose some between tensors."""
 _LOGITS = 5  # [L, V] in float32, of one row at a time: what a step holds while it is read
-_MOST_READ_AT_ONCE = 256  # positions L
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -58,23 +58,31 @@ def _rooms(tokens: int) -> int:
 
 
 def capacity_of(
-    config: ModelConfig | LLaDAConfig, device: torch.device, dtype: torch.dtype, kept: int
+    config: ModelConfig, device: torch.device, dtype: torch.dtype, kept: int
 ) -> Capacity:
     """What is left for turns on a device where a model is: of its free memory, what one step
     needs and `kept` bytes of other things taken off."""
-    logits = _LOGITS * 4 * _MOST_READ_AT_ONCE * config.vocab_size
-    if isinstance(config, LLaDAConfig):
-        step, held = logits, ROOM
-        sliding, full = 0, (4 * config.d_model + 3 * config.mlp_hidden_size) * dtype.itemsize
-    else:
-        text = config.text_config
-        sliding, full = text.cache_bytes(dtype)
-        held = _rooms(text.sliding_window + MOST_READ + config.canvas_length) + ROOM
-        wide = 4 * text.hidden_size + 3 * text.intermediate_size
-        wide += 3 * text.top_k_experts * text.moe_intermediate_size
-        step = logits + MOST_READ * wide * dtype.itemsize
+    text = config.text_config
+    sliding, full = text.cache_bytes(dtype)
+    held = _rooms(text.sliding_window + MOST_READ + config.canvas_length) + ROOM
+    logits = _LOGITS * 4 * config.canvas_length * text.vocab_size
+    wide = 4 * text.hidden_size + 3 * text.intermediate_size
+    wide += 3 * text.top_k_experts * text.moe_intermediate_size
+    step = logits + MOST_READ * wide * dtype.itemsize
     total = int(SHARE * (free_bytes(device) - kept - step))
     return Capacity(max(0, total), sliding, full, held)
+
+
+def masked_capacity_of(
+    config: LLaDAConfig, generation: MaskedGeneration, device: torch.device, dtype: torch.dtype
+) -> Capacity:
+    """The same of a masked model: a turn holds nothing between two steps, and in one what a layer
+    makes of each token of its text, twice where guidance has it read twice."""
+    logits = _LOGITS * 8 * generation.block_length * config.vocab_size  # in float64
+    wide = 6 * config.d_model + 3 * config.mlp_hidden_size
+    readings = 2 if generation.cfg_scale else 1
+    total = int(SHARE * (free_bytes(device) - logits))
+    return Capacity(max(0, total), 0, readings * wide * dtype.itemsize, 0)
 
 
 def free_bytes(device: torch.device) -> int:

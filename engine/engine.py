@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from .cache import KVCache
-from .capacity import capacity_of
+from .capacity import capacity_of, masked_capacity_of
 from .checkpoint import Progress, load_weights, locate
-from .config import ModelConfig
+from .config import GenerationConfig, ModelConfig
 from .course import Course
 from .energy import EnergyMeter, meter_for
 from .errors import EngineError, RequestError
@@ -32,6 +32,7 @@ from .family import (
     read_any_generation,
     read_tokenizer,
 )
+from .llada import LLaDA, LLaDAConfig
 from .masked import MaskedGeneration
 from .model import DiffusionGemma
 from .plan import Plan
@@ -130,20 +131,25 @@ class Engine:
         self.template = template
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
-        place = model.device.type
-        kept = _KEPT_BYTES.get(place, 0) if isinstance(model, DiffusionGemma) else 0
         self.prefixes: Prefixes | None = None
         """What turns begin with, kept for others. A model that looks both ways has nothing to keep:
         what it makes of a prompt depends on the answer."""
-        if isinstance(model, DiffusionGemma):
-            self.prefixes = Prefixes(model, slots_in(kept, model))
-        dtype = model.embed_tokens.weight.dtype
+        place, dtype = model.device, model.dtype
+        match model, config, generation:
+            case DiffusionGemma(), ModelConfig(), GenerationConfig():
+                kept = _KEPT_BYTES.get(place.type, 0)
+                self.prefixes = Prefixes(model, slots_in(kept, model))
+                capacity = capacity_of(config, place, dtype, kept)
+            case LLaDA(), LLaDAConfig(), MaskedGeneration():
+                capacity = masked_capacity_of(config, generation, place, dtype)
+            case _:
+                raise AssertionError("a model has its own family's settings")
         self.scheduler = Scheduler(
             model,
             self._turns,
             meter or EnergyMeter(),
-            capacity_of(config, model.device, dtype, kept),
-            _SIDE_BY_SIDE.get(place, 1),
+            capacity,
+            _SIDE_BY_SIDE.get(place.type, 1),
         )
         """Whose turn it is; how many are written at once may be set at any time."""
 

@@ -181,6 +181,11 @@ class LLaDA(nn.Module):
         """Where the weights are."""
         return self.embed_tokens.weight.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What states are kept in."""
+        return self.embed_tokens.weight.dtype
+
     def reading(self, text: Tensor, wanted: int) -> Pass:
         """The pass over a whole text [T], for the states of its last `wanted` tokens."""
         count = len(text)

@@ -24,6 +24,7 @@ Letters in shapes: T tokens, L positions that are written, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal, Self
 
@@ -102,6 +103,17 @@ def pinned(logp: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A draft [L] and how many of its tokens count, the log-probability of each in its place [L],
+    and how probable it is there among those that the constraint lets stand [L]."""
+
+    draft: Tensor
+    length: int
+    sure: Tensor
+    posteriors: Tensor
+
+
 class Unmasker:
     """Writes one turn's canvases."""
 
@@ -124,24 +136,19 @@ class Unmasker:
         posteriors = torch.zeros(length, device=self._model.device)
         own: list[int] = []
         for count in transfers(length, self._generation.block_steps):
-            logits = yield from self._predicted(canvas, tokens)
-            logp = logits.log_softmax(-1)
-            masked = tokens == mask
-            reading = course.read(pinned(self._noised(logits, logp), tokens, masked))
-            draft = reading.tokens
-            sure = logp.gather(1, draft[:, None])[:, 0]
-            order = sure.masked_fill(~masked, -torch.inf).argsort(descending=True)
+            step = self._read(canvas, tokens, (yield from self._predicted(canvas, tokens)))
+            draft, masked = step.draft, tokens == mask
+            order = step.sure.masked_fill(~masked, -torch.inf).argsort(descending=True)
             chosen = order[: min(count, int(masked.sum()))]
-            among = permitted(logp, course.allowed(draft.tolist()))
-            posteriors[chosen] = posteriors.new_tensor(chances(among, draft))[chosen]
+            posteriors[chosen] = step.posteriors[chosen]
             masked[chosen] = False
             certain = _certain(course, draft.tolist(), masked.tolist())
             posteriors[certain] = 1.0
             masked[certain] = False
             tokens = draft.where(~masked, mask)
-            shown = torch.where(masked, sure.exp().float(), posteriors)
+            shown = torch.where(masked, step.sure.exp().float(), posteriors)
             yield canvas.reads(draft.tolist(), shown.tolist())
-            own = _before_end(draft[: reading.length].tolist(), course.ends)
+            own = _before_end(draft[: step.length].tolist(), course.ends)
             if not masked[: len(own)].any():
                 break
         canvas.settle(own, posteriors[: len(own)].tolist())
@@ -167,6 +174,16 @@ class Unmasker:
             logits = other + (scale + 1) * (logits - other)
         logits[:, mask] = -torch.inf
         return logits
+
+    def _read(self, canvas: Canvas, tokens: Tensor, logits: Tensor) -> _Step:
+        """What logits [L, V] say of tokens [L], of which some are masked."""
+        logp = logits.log_softmax(-1)
+        masked = tokens == self._model.config.mask_token_id
+        reading = canvas.course.read(pinned(self._noised(logits, logp), tokens, masked))
+        draft = reading.tokens
+        among = permitted(logp, canvas.course.allowed(draft.tolist()))
+        posteriors = torch.tensor(chances(among, draft), device=logp.device)
+        return _Step(draft, reading.length, logp.gather(1, draft[:, None])[:, 0], posteriors)
 
     def _noised(self, logits: Tensor, logp: Tensor) -> Tensor:
         """Log-probabilities [L, V] of which the largest are a draw at the sampler's temperature."""

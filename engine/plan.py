@@ -84,8 +84,8 @@ class Plan:
 
 
 def _because(engine: Engine) -> str:
-    whole = engine.context_length == engine.config.context_length
-    return "" if whole else " in the memory that is free"
+    whole = engine.config.context_length
+    return "" if engine.context_length == whole else " in the memory that is free"
 
 
 def _thought(engine: Engine, request: Request) -> ThoughtForm | None:
