@@ -5,21 +5,27 @@ Letters in shapes: B batch, T tokens read, P prefix in the cache, G key-value he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .vision import Patches
 
 
 class KVCache:
     """Keys and values of the first `length` tokens of a text, one pair of [B, G, P, K] a layer.
 
     Storage is allocated ahead, so that a pass writes its own keys behind a prefix and reads both as
-    one view, without a copy.
+    one view, without a copy. `images` are those that may stand in the text, each by the number that
+    stands in their place there (`images.py`).
     """
 
     def __init__(self, layers: int) -> None:
         self.length = 0
+        self.images: Mapping[int, Patches] = {}
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
 

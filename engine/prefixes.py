@@ -6,13 +6,16 @@ agent leaves there another, or a job, goes on from, and the block at a path's en
 for the longest time makes room. (Paged caches: arXiv 2309.06180; the tree: arXiv 2312.07104.)
 
 The encoder is causal and reads a text in blocks: behind a beginning of whole blocks, the rest of it
-reads to the last bit as if it had never been kept.
+reads to the last bit as if it had never been kept. Images are the exception, for what is in one
+sees it all: no beginning ends inside one. An image stands in a text as a number of its own
+(`images.py`), so that another image makes another text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +23,9 @@ from torch import Tensor
 from .cache import KVCache
 from .model import DiffusionGemma
 from .views import BLOCK
+
+if TYPE_CHECKING:
+    from .vision import Patches
 
 Tokens = tuple[int, ...]
 
@@ -63,16 +69,20 @@ class Prefixes:
             yield node
             found += node.children.values()
 
-    def begin(self, prompts: Sequence[Sequence[int]]) -> list[Beginning]:
-        """The longest beginning of each prompt that is kept, once what all of them share is."""
+    def begin(
+        self, prompts: Sequence[Sequence[int]], images: Mapping[int, Patches] | None = None
+    ) -> list[Beginning]:
+        """The longest beginning of each prompt that is kept, once what all of them share is. The
+        `images` are those of all prompts, each by the number that stands for it."""
+        images = images or {}
         # the last token of a prompt is always read: what follows it is wanted
         inner = [prompt[:-1] for prompt in prompts]
-        fresh = self._read_shared(inner) if len(inner) > 1 else 0
+        fresh = self._read_shared(inner, images) if len(inner) > 1 else 0
         begun = []
         for number, prompt in enumerate(inner):
-            path = self._path(prompt)
+            path = self._whole_path(prompt)
             cached = len(path) * BLOCK - (0 if number else fresh)
-            begun.append(Beginning(self._cache(path), max(0, cached)))
+            begun.append(Beginning(self._cache(path, images), max(0, cached)))
         return begun
 
     def keep(self, prompt: Sequence[int], cache: KVCache) -> None:
@@ -86,21 +96,21 @@ class Prefixes:
         for number in range(len(path), len(read) // BLOCK):
             slot = self._slot()
             if slot is None:
-                return number * BLOCK
+                return _outside(read, number) * BLOCK
             first, end = number * BLOCK, (number + 1) * BLOCK
             self._store(slot, cache, first, end)
             tokens = tuple(read[first:end])
             node.children[tokens] = node = Node(tokens, node, slot, self._clock)
         return len(read) // BLOCK * BLOCK
 
-    def _read_shared(self, prompts: Sequence[Sequence[int]]) -> int:
+    def _read_shared(self, prompts: Sequence[Sequence[int]], images: Mapping[int, Patches]) -> int:
         """Have what all prompts begin with kept; how many tokens were encoded for that."""
-        shared = prompts[0][: _common_blocks(prompts)]
-        path = self._path(shared)
+        shared = prompts[0][: _outside(prompts[0], _common_blocks(prompts)) * BLOCK]
+        path = self._whole_path(shared)
         known = len(path) * BLOCK
         if known == len(shared):
             return 0
-        cache = self._cache(path)
+        cache = self._cache(path, images)
         rest = shared[known:]
         self._model.run([self._model.reading(rest, cache, 1)])
         cache.length += len(rest)
@@ -119,6 +129,11 @@ class Prefixes:
             node.used = self._clock
             path.append(node)
         return path
+
+    def _whole_path(self, text: Sequence[int]) -> list[Node]:
+        """The kept blocks that a text begins with, up to the last that ends outside an image."""
+        path = self._path(text)
+        return path[: _outside(text, len(path))]
 
     def _slot(self) -> int | None:
         """A free slot: the block's at a path's end that was used the longest time ago, unless it
@@ -145,9 +160,10 @@ class Prefixes:
         _, groups, _, width = like.shape
         return like.new_empty(self._most_blocks, groups, BLOCK, width)
 
-    def _cache(self, path: Sequence[Node]) -> KVCache:
+    def _cache(self, path: Sequence[Node], images: Mapping[int, Patches]) -> KVCache:
         """A cache of its own of the blocks of a path, with room for more."""
         cache = self._model.new_cache()
+        cache.images = images
         if not path:
             return cache
         slots = torch.tensor([node.slot for node in path], device=self._model.device)
@@ -176,7 +192,15 @@ def _joined(blocks: Tensor) -> Tensor:
 
 
 def _common_blocks(texts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all texts begin with, in whole blocks."""
+    """How many whole blocks all texts begin with."""
     columns = enumerate(zip(*texts, strict=False))
     differing = (place for place, tokens in columns if len(set(tokens)) > 1)
-    return next(differing, min(map(len, texts))) // BLOCK * BLOCK
+    return next(differing, min(map(len, texts))) // BLOCK
+
+
+def _outside(text: Sequence[int], blocks: int) -> int:
+    """The most of a text's first `blocks` blocks that end outside an image. Where a text ends in an
+    image, more of it may follow."""
+    while blocks and text[blocks * BLOCK - 1] < 0:
+        blocks -= 1
+    return blocks
