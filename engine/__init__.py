@@ -28,7 +28,17 @@ from .errors import (
 from .open_batch import OpenBatch
 from .plan import Plan
 from .remote import AnyEngine, RemoteEngine
-from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
+from .request import (
+    Commit,
+    Draft,
+    Image,
+    Message,
+    Request,
+    Result,
+    ToolCall,
+    ToolDeclaration,
+    Usage,
+)
 
 __all__ = [
     "AnswerError",
@@ -43,6 +53,7 @@ __all__ = [
     "Engine",
     "EngineError",
     "Event",
+    "Image",
     "Message",
     "OpenBatch",
     "Plan",

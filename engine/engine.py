@@ -19,18 +19,21 @@ import torch
 from .batch import written
 from .checkpoint import Progress, load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
+from .content import parts_of
 from .course import Course
 from .energy import EnergyMeter, meter_for, metered
 from .errors import EngineError, RequestError
+from .images import Sight
 from .model import DiffusionGemma
 from .open_batch import OpenBatch
 from .plan import Plan
 from .prefixes import Prefixes, blocks_in
 from .prompt import ChatTemplate
 from .quantized import Kind
-from .request import Commit, Draft, Request, Result
+from .request import Commit, Draft, Image, Request, Result
 from .tokenizer import Tokenizer
 from .turn import Event, Turn
+from .vision import Patches
 
 Watch = Callable[[Draft | Commit], None]
 """Is shown a turn as it comes into focus, on the engine's thread: it should be quick."""
@@ -100,7 +103,8 @@ def load_engine(
     )
     name = str(model) if not Path(model).is_dir() else folder.name
     meter = meter_for(place, load_watts)
-    return Engine(name, weights, config, generation, tokenizer, template, meter)
+    sight = None if weights.vision is None else Sight(folder, config)
+    return Engine(name, weights, config, generation, tokenizer, template, meter, sight)
 
 
 class Engine:
@@ -115,6 +119,7 @@ class Engine:
         tokenizer: Tokenizer,
         template: ChatTemplate,
         meter: EnergyMeter | None = None,
+        sight: Sight | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -125,6 +130,7 @@ class Engine:
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
         self._meter = meter or EnergyMeter()
+        self._sight = sight
         kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
         self.prefixes = Prefixes(model, kept)
         """What turns begin with, kept for others."""
@@ -134,6 +140,11 @@ class Engine:
     def device(self) -> str:
         """Where the weights are, as torch names it."""
         return str(self.model.device)
+
+    @property
+    def sees(self) -> bool:
+        """Whether a request may have images."""
+        return self._sight is not None
 
     @property
     def context_length(self) -> int:
@@ -209,9 +220,23 @@ class Engine:
         """How many tokens the request's prompt has; nothing is compiled for it.
 
         Raises:
-            RequestError: the template refuses the request.
+            RequestError: the template refuses the request, or an image cannot be read.
         """
-        return len(self.tokenizer.encode(self.template.render(request)))
+        return len(self.prompt(request))
+
+    def prompt(self, request: Request) -> list[int]:
+        """The request's prompt in tokens; an image is numbers below zero (`images.py`). Raises what
+        `prompt_tokens` does."""
+        images = _images(request)
+        tokens = self.tokenizer.encode(self.template.render(request))
+        if self._sight is None and images:
+            raise RequestError(f"{self.name} reads no images: it has no vision tower")
+        return tokens if self._sight is None else self._sight.placed(tokens, images)
+
+    def patches(self, request: Request) -> dict[int, Patches]:
+        """The request's images as the model takes them, by those numbers. Raises `RequestError`
+        where one cannot be read."""
+        return {} if self._sight is None else self._sight.patches(_images(request))
 
     async def stream(self, request: Request) -> AsyncGenerator[Event]:
         """The same turn as it comes into focus: drafts, commits and, last, the result."""
@@ -260,7 +285,8 @@ class Engine:
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""
         began = time.perf_counter()
-        begun = self.prefixes.begin([plan.prompt for plan in plans])
+        images = {number: one for plan in plans for number, one in plan.images.items()}
+        begun = self.prefixes.begin([plan.prompt for plan in plans], images)
         turns = [
             Turn(self, plan, one.cache, one.cached) for plan, one in zip(plans, begun, strict=True)
         ]
@@ -268,3 +294,9 @@ class Engine:
         for turn in turns:
             turn.charge(seconds / len(turns), denoising=False)
         return turns
+
+
+def _images(request: Request) -> list[Image]:
+    """The request's images, as they follow each other."""
+    parts = (part for message in request.messages for part in parts_of(message))
+    return [part for part in parts if isinstance(part, Image)]

@@ -100,10 +100,9 @@ class VisionAttention(nn.Module):
         q = self._placed(self.q_norm(by_head(self.q_proj(x))), rotary)  # [N, H, K]
         k = self._placed(self.k_norm(by_head(self.k_proj(x))), rotary)  # [N, G, K]
         v = self.v_norm(by_head(self.v_proj(x)))
+        q, k, v = (part.transpose(0, 1)[None] for part in (q, k, v))
         attended = F.scaled_dot_product_attention(
-            *(part.transpose(0, 1)[None] for part in (q, k, v)),
-            scale=1.0,
-            enable_gqa=self.groups != self.heads,
+            q, k, v, scale=1.0, enable_gqa=self.groups != self.heads
         )  # [1, H, N, K]
         return self.o_proj(attended[0].transpose(0, 1).reshape(len(x), -1))
 
