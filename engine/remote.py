@@ -80,6 +80,18 @@ class RemoteEngine:
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT, limits=limits)
 
+    @cached_property
+    def sees(self) -> bool:
+        """Whether a request may have images, as far as the server says so: OpenRouter's words,
+        llama.cpp's, our own."""
+        for one in self._models():
+            if one.get("id") == self.name:
+                architecture = one.get("architecture") or {}
+                told = [*(architecture.get("input_modalities") or ())]
+                told += one.get("capabilities") or ()
+                return "image" in told or "multimodal" in told
+        return False
+
     @property
     def digest(self) -> str:
         """Names address and model: what is behind them is not to be seen from here."""

@@ -274,6 +274,7 @@ class JobPlan:
     `model` is what loads its engine, `weights` says which weights that were. Sources are relative
     to `folder`; `batch` documents are a chunk. `output` is a file's absolute path, `None` where
     whoever began the job takes the records. Without `cache`, what other jobs paid for is not used.
+    With `pictures`, pages that are pictures are shown to the model; else OCR reads them.
     """
 
     schema: Mapping[str, Any]
@@ -287,6 +288,7 @@ class JobPlan:
     folder: str
     output: str | None = None
     cache: bool = True
+    pictures: bool = False
 
 
 @dataclass(frozen=True)

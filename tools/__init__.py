@@ -1,7 +1,7 @@
 """The tools room: what an agent may do, and the folder it may do it in."""
 
 from .changes import changes_of
-from .documents import STANDARD_INPUT, Document, DocumentReader, Limits, find_documents
+from .documents import STANDARD_INPUT, Document, DocumentReader, Limits, Picture, find_documents
 from .errors import (
     ArgumentError,
     DocumentError,
@@ -46,6 +46,7 @@ __all__ = [
     "Host",
     "Kind",
     "Limits",
+    "Picture",
     "QueryError",
     "Redactor",
     "Registry",

@@ -172,6 +172,7 @@ def test_the_room_exports_these_names() -> None:
         "Kind",
         "Limits",
         "OWN_FILE",
+        "Picture",
         "QueryError",
         "Redactor",
         "Registry",
