@@ -14,6 +14,7 @@ from .constraint import (
     sequence,
     tools,
 )
+from .content import with_parts
 from .engine import Engine, Event, load_engine
 from .errors import (
     AnswerError,
@@ -74,4 +75,5 @@ __all__ = [
     "regex",
     "sequence",
     "tools",
+    "with_parts",
 ]
