@@ -50,7 +50,7 @@ class StoredMessage:
     """One message of a run's conversation; `tool_calls` are `{"name", "arguments"}` objects.
 
     A message of the role `summary` stands, towards the model, for those between the first two and
-    the position that its `name` says.
+    the position that its `name` says. `images` are the digests of pictures that were shown with it.
     """
 
     position: int
@@ -58,6 +58,7 @@ class StoredMessage:
     content: str
     tool_calls: Sequence[Mapping[str, Any]] = ()
     name: str | None = None
+    images: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from .registry import Registry
 from .sandbox import Sandbox
 from .secret import SecretName, Secrets, read_secrets
 from .skills import SKILL_FILE, SKILLS
-from .tool import Context, Kind, Tool, tool
+from .tool import Context, Kind, Shown, Tool, tool
 from .workspace import OWN_FILE, Workspace
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "Secrets",
     "ServerError",
     "Servers",
+    "Shown",
     "Tool",
     "ToolDefinitionError",
     "ToolError",

@@ -189,6 +189,7 @@ def test_the_room_exports_these_names() -> None:
         "Secrets",
         "ServerError",
         "Servers",
+        "Shown",
         "Tool",
         "ToolDefinitionError",
         "ToolError",
