@@ -67,6 +67,16 @@ def locate(model: str | Path, *, download: bool = True) -> Path:
         ) from None
 
 
+def sees(folder: Path) -> bool:
+    """Whether a checkpoint's files have a vision tower. Raises `CheckpointError` for files that
+    cannot be read."""
+    return _sees(Shards(folder))
+
+
+def _sees(shards: Shards) -> bool:
+    return any(name.startswith(_VISION) for name in shards.files)
+
+
 @dataclass(frozen=True)
 class _Slot:
     """Where one published tensor lives in the model: a tensor, and its rows if it is stacked."""
@@ -183,9 +193,9 @@ def load_weights(
             another shape than the configuration says; the message names it.
     """
     shards = Shards(folder)
-    sees = any(name.startswith(_VISION) for name in shards.files)
     with torch.device("meta"):
-        model = DiffusionGemma(config.text_config, _vision(folder, config) if sees else None)
+        vision = _vision(folder, config) if _sees(shards) else None
+        model = DiffusionGemma(config.text_config, vision)
     model = model.to(dtype)
     if quantize is not None:
         _quantise(model, quantize)
