@@ -19,9 +19,10 @@ from huggingface_hub import scan_cache_dir, snapshot_download
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import CachedRepoInfo, HFCacheInfo
 
-from .checkpoint import FILES, locate
+from .checkpoint import FILES, locate, sees
 from .config import read_config, read_generation_config
 from .errors import CheckpointError
+from .images import Sight
 from .prompt import ChatTemplate
 from .shards import shard_files, sizes
 from .tokenizer import Tokenizer
@@ -115,11 +116,13 @@ def verify(model: str | Path) -> Iterator[Checked]:
     except CheckpointError as error:
         yield Checked("*.safetensors", "", str(error))
         return
+    whole = True
     for shard in shards:
         try:
             tensors = sizes(shard)
         except CheckpointError as error:
             yield Checked(shard.name, "", str(error))
+            whole = False
             continue
         how = f"{len(tensors):,} tensors, {sum(tensors.values()):,} bytes"
         # The hub's cache names a large file by its checksum.
@@ -131,6 +134,18 @@ def verify(model: str | Path) -> Iterator[Checked]:
         else:
             wrong = f"{shard}: is not what the hub has: remove the model and pull it again"
             yield Checked(shard.name, how, wrong)
+    if whole:
+        yield from _sight(folder)
+
+
+def _sight(folder: Path) -> Iterator[Checked]:
+    """What is wrong with the files by which images are read, where the weights have a tower."""
+    try:
+        if sees(folder):
+            Sight(folder, read_config(folder / "config.json"))
+            yield Checked("vision tower", "is there, and how images go into it")
+    except CheckpointError as error:
+        yield Checked("vision tower", "", str(error))
 
 
 def remove(name: str, cache: Path | None = None) -> int:

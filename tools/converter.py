@@ -41,6 +41,8 @@ DEPTH_MOST = 3
 """How deep a message inside a message is read."""
 SCALE = 3
 """Dots to a point (a 72nd of an inch), of a page that is a picture."""
+PICTURES = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
+"""Formats of pictures, in Pillow's words; others have it call programs."""
 PICTURES_MOST = 100
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 PAGE_BREAK = "\n\n"
@@ -114,19 +116,21 @@ def _frames(path: Path) -> list[bytes]:
     """A picture's file as it is, or a file for each of its pages. It is unpacked here, so that one
     that means harm does it to this process."""
     import PIL.Image
+    import PIL.ImageOps
     import PIL.ImageSequence
 
     content = path.read_bytes()
-    with PIL.Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "TIFF")) as picture:
+    with PIL.Image.open(io.BytesIO(content), formats=PICTURES) as picture:
         picture.load()
         if getattr(picture, "n_frames", 1) == 1 or picture.format == "MPO":
             return [content]
-        pages = PIL.ImageSequence.Iterator(picture)
-        return [_png(page) for page in itertools.islice(pages, PICTURES_MOST + 1)]
+        pages = itertools.islice(PIL.ImageSequence.Iterator(picture), PICTURES_MOST + 1)
+        return [_png(PIL.ImageOps.exif_transpose(page)) for page in pages]
 
 
 def _png(picture: Any) -> bytes:
     written = io.BytesIO()
+    picture = picture.convert("RGB") if picture.mode == "CMYK" else picture  # which PNG has not
     picture.save(written, "PNG")
     return written.getvalue()
 

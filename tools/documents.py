@@ -39,6 +39,9 @@ CONVERTED = {
     ".jpeg": "image/jpeg",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
 }
 """What is not text as it stands, by suffix."""
 

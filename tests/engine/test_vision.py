@@ -91,37 +91,38 @@ def test_soft_tokens_agree_for_images_of_any_shape(pair: Pair) -> None:
 
 
 def test_what_is_written_behind_images_agrees(pair: Pair) -> None:
-    """Several images, with ends of blocks inside them, text before and behind."""
+    """Several images, with ends of blocks inside them, text before and behind: the states that the
+    reference's `generate` has of the prompt, and the logits of a canvas behind it."""
     reference, ours, folder = pair
     config = read_config(folder / "config.json")
-    assert config.image_token_id is not None
-    assert config.boi_token_id is not None
-    assert config.eoi_token_id is not None
+    marks = (config.boi_token_id, config.image_token_id, config.eoi_token_id)
+    begin, mark, end = (mark for mark in marks if mark is not None)
     images = [image(5, 6), image(2, 3), image(6, 8)]
-    marks = (config.boi_token_id, config.eoi_token_id)
-    text, told = text_of([50, images[0], 3, images[1], images[2], 10], marks)
+    text, told = text_of([50, images[0], 3, images[1], images[2], 10], (begin, end))
     is_image = torch.tensor([[token < 0 for token in text]])
-    tokens = torch.tensor([text]).masked_fill(is_image, config.image_token_id)
 
-    # as `_prepare_encoder_inputs` of `generate` does: called alone, the encoder makes no use of
-    # the masks that it prepares for images
-    masks = reference.model.encoder.create_masks_for_generate(
-        config=reference.config,
-        inputs_embeds=torch.empty(1, len(text), 0),
-        attention_mask=None,
-        past_key_values=None,
-        position_ids=torch.arange(len(text))[None],
+    # called alone, the encoder makes no use of the masks that it prepares for images
+    encoded = list[Any]()
+    model = reference.model.encoder.language_model
+    hook = model.register_forward_hook(lambda *called: encoded.append(called[-1]))
+    reference.generate(
+        torch.tensor([text]).masked_fill(is_image, mark),
         mm_token_type_ids=is_image.long(),
+        max_new_tokens=config.canvas_length,
+        max_denoising_steps=1,
+        **padded(images),
     )
-    encoded = reference.model.encoder(input_ids=tokens, attention_mask=masks, **padded(images))
+    hook.remove()
     read = ours.new_cache()
     read.images = told
     (states,) = ours.run([ours.reading(text, read)])
     read.length = len(text)
-    assert close(states[None], encoded.last_hidden_state)
+    assert close(states[None], encoded[0].last_hidden_state)
 
     canvas = torch.randint(TEXT, (1, config.canvas_length))
-    expected = reference(decoder_input_ids=canvas, past_key_values=encoded.past_key_values).logits
+    past = encoded[0].past_key_values
+    assert past.get_seq_length() == len(text)
+    expected = reference(decoder_input_ids=canvas, past_key_values=past).logits
     assert close(ours.denoise(canvas, read), expected)
 
 

@@ -93,6 +93,23 @@ def test_a_picture_goes_to_the_model_as_it_is(
     assert engine.prompt_tokens(request) > SOFT_TOKENS // 2
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "gif", "bmp"])
+def test_every_usual_picture_is_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    page("Total 12.50").save(path)
+    with DocumentReader(pictures=True) as reader:
+        (picture,) = reader.read(path).pictures
+    assert picture.data == path.read_bytes()
+
+
+def test_a_scan_in_the_printers_colours_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tiff"
+    first, second = (page(text).convert("CMYK") for text in ("one", "two"))
+    first.save(path, save_all=True, append_images=[second])
+    with DocumentReader(pictures=True) as reader:
+        assert len(reader.read(path).pictures) == 2
+
+
 def test_the_pages_of_a_scan_follow_each_other(
     engine: Engine, asked: list[Request], tmp_path: Path
 ) -> None:
