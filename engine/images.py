@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 80_000_000
 """A page of A3 at 600 dots to the inch has 70 million."""
+MOST_KEPT = 16
+"""Pictures that stay unpacked, of 8 MB each where they have 280 soft tokens."""
 _FILES = ("processor_config.json", "preprocessor_config.json")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _ORIENTATION = 0x0112  # of Exif; from 5 on a picture lies on its side
@@ -110,6 +113,8 @@ class Sight:
                 " image_token_id and eoi_token_id"
             )
         self._begin, self._mark, self._end = marks
+        self._kept: dict[int, Patches] = {}  # the last one that was used is last
+        self._lock = threading.Lock()
         self.settings = settings = read_settings(folder)
         tower = config.vision_config
         for name in ("patch_size", "pooling_kernel_size"):
@@ -149,16 +154,25 @@ class Sight:
         return placed
 
     def patches(self, images: Sequence[Image]) -> dict[int, Patches]:
-        """The images as the vision tower takes them, by the number that stands for each.
+        """The images as the vision tower takes them, by the number that stands for each. A
+        conversation has its images in every turn: the last ones that were asked for are kept.
 
         Raises:
             RequestError: a picture cannot be read.
         """
         found: dict[int, Patches] = {}
         for which, image in enumerate(images, 1):
-            if (number := number_of(image)) not in found:
+            number = number_of(image)
+            with self._lock:
+                known = found.get(number) or self._kept.pop(number, None)
+            if known is None:
                 with _named(which):
-                    found[number] = patched(image, self.settings)
+                    known = patched(image, self.settings)
+            found[number] = known
+        with self._lock:
+            self._kept |= found
+            for number in list(self._kept)[:-MOST_KEPT]:
+                del self._kept[number]
         return found
 
 

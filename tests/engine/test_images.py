@@ -26,7 +26,14 @@ from gesso.engine import (
 )
 from gesso.engine.config import read_config
 from gesso.engine.content import parts_of, with_parts
-from gesso.engine.images import ImageSettings, Sight, fitted, number_of, patched
+from gesso.engine.images import (
+    MOST_KEPT,
+    ImageSettings,
+    Sight,
+    fitted,
+    number_of,
+    patched,
+)
 from gesso.engine.views import BLOCK
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -330,6 +337,17 @@ def test_files_that_contradict_each_other_are_refused(
     (tmp_path / file).write_text(json.dumps(data))
     with pytest.raises(CheckpointError, match=complaint):
         Sight(tmp_path, read_config(tmp_path / "config.json"))
+
+
+def test_a_picture_is_unpacked_once_while_it_is_used(folder: Path) -> None:
+    sight = Sight(folder, read_config(folder / "config.json"))
+    pictures = [saved(picture(60, 40, seed=seed)) for seed in range(MOST_KEPT + 1)]
+    first = sight.patches(pictures[:2])
+    assert sight.patches([pictures[1], pictures[0], pictures[0]]) == first  # they are the same ones
+    sight.patches(pictures[2:])
+    again = sight.patches(pictures[:2])
+    assert again[number_of(pictures[0])] is first[number_of(pictures[0])]
+    assert again[number_of(pictures[1])] is not first[number_of(pictures[1])]
 
 
 def test_the_older_file_says_the_same(folder: Path, tmp_path: Path) -> None:
