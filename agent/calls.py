@@ -20,20 +20,23 @@ from typing import Any
 
 from ..engine import ToolCall
 from ..memory import Entry, EntryKind, Event, EventKind, Store, StoreError
-from ..tools import Context, Registry, Rules, Tool, ToolError, Workspace, read_secrets
+from ..tools import Context, Registry, Rules, Shown, Tool, ToolError, Workspace, read_secrets
 from ..tools.permissions import Call, decide
 from ..tools.tool import PersonNeeded
 from .agent import Agent
+from .pictures import Pictures
 from .telemetry import tool_span
 
 
 @dataclass(frozen=True)
 class Answer:
     """How a call ended. `waits` is what the person has to say a word to; there is no `content` yet
-    then. `fatal` is why the run cannot go on."""
+    then. `fatal` is why the run cannot go on. `images` are the digests of the pictures that are
+    shown behind the content."""
 
     ok: bool
     content: str = ""
+    images: Sequence[str] = ()
     waits: str | None = None
     fatal: str | None = None
     seconds: float = 0.0
@@ -45,7 +48,7 @@ class Answer:
 @dataclass(frozen=True)
 class Asked:
     """A call as the model made it. `key` names it in the run; `part` is that of the run;
-    `tainted`: the run has read what came from outside."""
+    `tainted`: the run has read what came from outside; `sees`: its model can be shown pictures."""
 
     call: ToolCall
     key: str
@@ -54,6 +57,7 @@ class Asked:
     agent: Agent
     source: str | None
     tainted: bool
+    sees: bool = False
 
 
 class Calls:
@@ -66,12 +70,14 @@ class Calls:
         registry: Registry,
         workspace: Workspace,
         secrets: Path,
+        pictures: Pictures,
         listeners: Callable[[str], Collection[str]],
     ) -> None:
         self._store = store
         self._registry = registry
         self._workspace = workspace
         self._secrets = secrets
+        self._pictures = pictures
         self._listeners = listeners
 
     def tools(self, agent: Agent) -> list[Tool]:
@@ -98,7 +104,8 @@ class Calls:
             raise ToolError(f"no tool is called {asked.call.name}")
         call = made = Call(tools[asked.call.name], asked.call.arguments)
         done = self._store.audit.find(asked.key, "finished")
-        if done is not None:
+        # the log has no pictures: a call that shows some is made once more
+        if done is not None and not (asked.sees and call.tool.idempotent):
             return Answer(True, done.detail)
         begun = self._store.audit.find(asked.key, "begun")
         failed = self._store.audit.find(asked.key, "failed")
@@ -146,6 +153,7 @@ class Calls:
                 secrets,
                 frozenset(self._listeners(asked.agent.name)),
                 asked.tainted,
+                asked.sees,
             )
             with tool_span(call.tool.name, asked.key):
                 result = call.tool.call(call.arguments, context)
@@ -155,10 +163,14 @@ class Calls:
             why = f"{told}{error}"
             self._log(asked, call, "failed", why, time.monotonic() - start)
             raise ToolError(why) from None
+        images = list[str]()
+        if isinstance(result, Shown):
+            images = [self._pictures.keep(one) for one in result.pictures]
+            result = result.text
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
         content = told + text
         self._log(asked, call, "finished", content, time.monotonic() - start)
-        return Answer(True, content)
+        return Answer(True, content, images)
 
     def _ask(self, asked: Asked, call: Call, kind: EntryKind, text: str, reason: str) -> Answer:
         entry = self._store.inbox.add(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..engine import CheckpointError, EngineError
-from ..engine.checkpoint import locate
+from ..engine.checkpoint import locate, sees
 from ..memory import Store, StoreError
 from ..tools import SandboxError, SecretError, Workspace, read_secrets
 from ..tools.sandbox import run as run_in_sandbox
@@ -181,17 +181,21 @@ def _model(model: str) -> Check:
     if missing:
         finding = f"{folder} lacks {', '.join(missing)}"
         return Check("problem", subject, finding, "copy or download the whole checkpoint")
-    return Check("ok", subject, f"is in {folder}")
+    try:
+        seeing = sees(folder)
+    except CheckpointError as error:
+        return Check("problem", subject, str(error), "copy or download the whole checkpoint")
+    return Check("ok", subject, f"is in {folder}{'; it reads images' if seeing else ''}")
 
 
 def _served(model: str, settings: Settings, state: Path) -> Check:
     subject = f"model {model}"
     try:
         engine = engine_of(model, settings, state)
-        length = engine.context_length
+        length, images = engine.context_length, ", and images" if engine.sees else ""
     except (EngineError, SecretError) as error:
         return Check("problem", subject, str(error), "start its server, or name another model")
-    return Check("ok", subject, f"its server answers; it reads {length:,} tokens")
+    return Check("ok", subject, f"its server answers; it reads {length:,} tokens{images}")
 
 
 def _databases(folder: Path, settings: Settings) -> Iterator[Check]:

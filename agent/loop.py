@@ -27,7 +27,6 @@ from ..engine import (
     AnyEngine,
     CapacityError,
     EngineError,
-    Message,
     RemoteEngine,
     Request,
     Result,
@@ -59,6 +58,7 @@ from .events import Events, Kind
 from .jobs.extract import BATCH
 from .jobs.table import Table, Tables
 from .log import current_run
+from .pictures import Pictures
 from .prompt import with_blocks
 from .telemetry import generation_span, record_result
 
@@ -120,12 +120,14 @@ class Loop:
         calls: Calls,
         tables: Tables,
         events: Events,
+        pictures: Pictures,
     ) -> None:
         self._engine = engine
         self._store = store
         self._calls = calls
         self._tables = tables
         self.events = events
+        self._pictures = pictures
         self._warned: set[tuple[str, date]] = set()
 
     def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
@@ -181,7 +183,7 @@ class Loop:
         }
 
     def generate(
-        self, job: Job, messages: Sequence[Message], seed: int, tokens_left: int | None
+        self, job: Job, stored: Sequence[StoredMessage], seed: int, tokens_left: int | None
     ) -> dict[str, Any]:
         """One turn. An error of the engine is a result too, with its usage where it took any."""
         agent = job.agent
@@ -190,6 +192,7 @@ class Loop:
             return {"spent": limit}
         tools = self._calls.tools(agent)
         blocks = self._store.memory.blocks.of(agent.name)
+        messages = conversation(stored, self._pictures.get)
         request = Request(
             messages=with_blocks(messages, blocks, tools),
             tools=[declaration(tool) for tool in tools],
@@ -278,9 +281,13 @@ class Loop:
         except EngineError:
             return None  # the turn that needs the model says so
 
-    def call(self, asked: Asked) -> dict[str, Any]:
-        """One tool call."""
-        return self._calls.make(asked).json()
+    def call(self, model: str, asked: Asked) -> dict[str, Any]:
+        """One tool call of a run of this model."""
+        try:
+            sees = self._engine(model).sees
+        except EngineError:
+            sees = False  # the turn that needs the model says so
+        return self._calls.make(replace(asked, sees=sees)).json()
 
     @property
     def store(self) -> Store:
@@ -371,13 +378,8 @@ class _Run:
         if self.context_length is None or not self.entries:
             return
         last = self.entries[-1]
-        unseen = 0
-        for message in reversed(self.stored):
-            if message.role == "assistant":
-                break
-            unseen += len(message.content)
         tokens = last.prompt_tokens + last.output_tokens
-        kept = needed(self.stored, tokens, unseen, self.context_length)
+        kept = needed(self.stored, tokens, self.context_length)
         if kept is None:
             return
         seed = seed_of(self.run, self._turn, self.part)
@@ -408,7 +410,7 @@ class _Run:
             "generate",
             self.loop.generate,
             self.job,
-            conversation(self.stored),
+            self.stored,
             seed_of(self.run, turn, self.part),
             None if limit is None else limit - taken,
         )
@@ -454,7 +456,7 @@ class _Run:
         tainted = self.outside or any(message.role == "tool" for message in self.stored)
         self._tell("call", text=_beginning(name))
         asked = Asked(call, key, self.part, self.run, self.job.agent, self.source, tainted)
-        answer = Answer(**self._step(f"tool {call.name}", self.loop.call, asked))
+        answer = Answer(**self._step(f"tool {call.name}", self.loop.call, self.job.model, asked))
         self.seconds += answer.seconds
         if answer.fatal is not None:
             raise Ended("failed", answer.fatal, passing=True)
@@ -466,7 +468,10 @@ class _Run:
         if answer.ok:
             self.succeeded.add(name)
             self._note_source(call.name, call.arguments)
-        self._keep([StoredMessage(len(self.stored), "tool", answer.content, name=call.name)])
+        shown = answer.images
+        self._keep(
+            [StoredMessage(len(self.stored), "tool", answer.content, name=call.name, images=shown)]
+        )
         results = [message for message in self.stored if message.role == "tool"]
         if len(results) >= FAILURES and all(_failed(message) for message in results[-FAILURES:]):
             last = results[-1].content.removeprefix("error: ")

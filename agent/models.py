@@ -35,7 +35,11 @@ def engine_of(model: str, settings: Settings, state: Path) -> AnyEngine:
         if not name:
             raise RequestError(f"{model}: name the model behind the address, as in {url}#NAME")
         return RemoteEngine(
-            url, name, key=_key(url, settings, state), context_length=settings.remote_context
+            url,
+            name,
+            key=_key(url, settings, state),
+            context_length=settings.remote_context,
+            sees=settings.remote_images,
         )
     watts = terms_of(settings).load_watts
     with _told(model) as progress:

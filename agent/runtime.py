@@ -46,6 +46,7 @@ from .jobs.tool import extraction
 from .log import in_run
 from .loop import Job, Loop, declaration
 from .models import engine_of
+from .pictures import Pictures
 from .prompt import read_guide, system_text
 from .settings import Settings, read_settings
 from .skill import load_skill, skill_file
@@ -102,11 +103,13 @@ class Runtime:
         )
         extract_records = extraction(self._tables, lambda agent: self.model_of(self.agents[agent]))
         self._registry = Registry([extract_records, *tools], self._servers)
+        pictures = Pictures(state)
         calls = Calls(
             store=self.store,
             registry=self._registry,
             workspace=self._workspace,
             secrets=self._secrets,
+            pictures=pictures,
             listeners=self._listeners,
         )
         self.word = Word(
@@ -119,6 +122,7 @@ class Runtime:
             calls=calls,
             tables=self._tables,
             events=self.events,
+            pictures=pictures,
         )
         # Before the journal: what goes on at once may write to any of them. Whoever loads the
         # project is told of a file that cannot be taken in.

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
 
     A `model` may be `URL#NAME`, one behind an OpenAI-compatible address. `remote_keys` names the
     secret that an address wants; `remote_context` is how many tokens such a model reads, for where
-    its server does not say.
+    its server does not say, and `remote_images` whether it reads images, likewise.
 
     What the work costs is told with the rest: `hardware` is a profile of `gesso cost hardware`, of
     which `hardware_price` (in `currency`), `hardware_months`, `idle_watts` and `load_watts` each
@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     embedding_key: SecretName | None = None
     remote_keys: Mapping[str, SecretName] = Field(default={})
     remote_context: int | None = Field(default=None, ge=256)
+    remote_images: bool | None = None
     hardware: str | None = Field(default=None, min_length=1)
     hardware_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     hardware_months: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -14,6 +14,7 @@ from .constraint import (
     sequence,
     tools,
 )
+from .content import with_parts
 from .engine import Engine, Event, load_engine
 from .errors import (
     AnswerError,
@@ -32,6 +33,7 @@ from .remote import AnyEngine, RemoteEngine
 from .request import (
     Commit,
     Draft,
+    Image,
     Message,
     Priority,
     Request,
@@ -56,6 +58,7 @@ __all__ = [
     "Engine",
     "EngineError",
     "Event",
+    "Image",
     "Message",
     "Plan",
     "Priority",
@@ -78,4 +81,5 @@ __all__ = [
     "regex",
     "sequence",
     "tools",
+    "with_parts",
 ]

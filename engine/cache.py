@@ -8,11 +8,15 @@ Letters in shapes: B batch, T tokens read, P what is kept, G key-value heads, K 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .vision import Patches
 
 ROOM = 256
 """Storage grows by so many tokens at a time."""
@@ -44,12 +48,14 @@ class KVCache:
     """Keys and values of the first `length` tokens of a text.
 
     Storage is allocated ahead, so that a pass writes its own keys behind a prefix and reads both as
-    one view, without a copy.
+    one view, without a copy. `images` are those that may stand in the text, each by the number that
+    stands in their place there (`images.py`).
     """
 
     def __init__(self, windows: Sequence[int | None]) -> None:
         """`windows` says of each layer how many tokens one sees, itself counted: `None` for all."""
         self.length = 0
+        self.images: Mapping[int, Patches] = {}
         self._windows = windows
         self._layers: list[Kept | None] = [None] * len(windows)
 

@@ -2,8 +2,8 @@
 
 The layout is the published one (`config.json`, `*.safetensors` with an optional index). Tensors
 go straight from the mapped file into the model's own storage on its device, one at a time: there is
-no second copy of the model. What does not fit is an error that names the tensor; the vision tower's
-tensors are recognised and left unread.
+no second copy of the model. What does not fit is an error that names the tensor. There is a vision
+tower where the files have one; nothing is set aside for it where they do not.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from .llada import LLaDA, LLaDAConfig
 from .model import DiffusionGemma
 from .quantized import Codes, Kind, Quantised
 from .shards import Shards
+from .vision import Vision
 
 SKETCH = Path(__file__).parent / "sketch"
 """The bundled checkpoint."""
 
 FILES = ["*.json", "*.jinja", "*.safetensors"]
 """What is downloaded of a checkpoint."""
-_KEPT = ("embed_tokens", "router", "head")
+_KEPT = ("embed_tokens", "router", "head", "vision")
 """Weights that are never quantised: looked up by row, or decisive and a small part of all."""
 Progress = Callable[[int, int], None]
 """Is told how many tensors of how many are there."""
@@ -68,25 +69,38 @@ def locate(model: str | Path, *, download: bool = True) -> Path:
         ) from None
 
 
+def sees(folder: Path) -> bool:
+    """Whether a checkpoint's files have a vision tower. Raises `CheckpointError` for files that
+    cannot be read."""
+    return _sees(Shards(folder))
+
+
+def _sees(shards: Shards) -> bool:
+    return any(name.startswith(_VISION) for name in shards.files)
+
+
 @dataclass(frozen=True)
 class _Slot:
     """Where one published tensor lives in the model: a tensor, and its rows if it is stacked."""
 
     target: Tensor | Quantised | Codes
-    rows: slice
+    rows: slice | None = None
 
     def view(self) -> Tensor:
         assert isinstance(self.target, Tensor)
-        return self.target[self.rows]
+        return self.target if self.rows is None else self.target[self.rows]
 
     @property
     def shape(self) -> torch.Size:
+        if self.rows is None:
+            return self.target.shape
         return torch.Size((self.rows.stop - self.rows.start, *self.target.shape[1:]))
 
     def fill(self, weight: Tensor) -> None:
         if isinstance(self.target, Tensor):
             self.view().copy_(weight)
         else:
+            assert self.rows is not None
             self.target[self.rows].fill(weight)
 
 
@@ -95,7 +109,7 @@ Add = Callable[..., None]
 
 
 def _slots(model: DiffusionGemma | LLaDA) -> dict[str, _Slot]:
-    """Every published tensor name of the text model, with its place."""
+    """Every published tensor name of the model, with its place."""
     slots: dict[str, _Slot] = {}
 
     def add(name: str, target: Tensor | Quantised, start: int = 0, rows: int | None = None) -> None:
@@ -106,8 +120,11 @@ def _slots(model: DiffusionGemma | LLaDA) -> dict[str, _Slot]:
 
     if isinstance(model, LLaDA):
         _add_llada(add, model)
-    else:
-        _add_gemma(add, model)
+        return slots
+    _add_gemma(add, model)
+    if model.vision is not None:
+        for name, value in model.vision.state_dict().items():
+            slots[f"model.encoder.{name}"] = _Slot(value)
     return slots
 
 
@@ -143,7 +160,8 @@ def _add_gemma(add: Add, model: DiffusionGemma) -> None:
 
     add("model.decoder.embed_tokens.weight", model.embed_tokens.weight)
     for parameter, value in model.named_parameters():
-        if parameter.endswith("norm.weight") or "layernorm" in parameter:
+        norm = parameter.endswith("norm.weight") or "layernorm" in parameter
+        if norm and not parameter.startswith("vision."):
             add(f"model.decoder.{parameter}", value)
     conditioning = model.self_conditioning.mlp
     add_gated(
@@ -234,24 +252,24 @@ def load_weights(
         CheckpointError: a file cannot be read, or a tensor is missing, unknown, truncated or of
             another shape than the configuration says; the message names it.
     """
+    shards = Shards(folder)
     with torch.device("meta"):
         if isinstance(config, LLaDAConfig):
             model = LLaDA(config)
         else:
-            model = DiffusionGemma(config.text_config)
+            vision = _vision(folder, config) if _sees(shards) else None
+            model = DiffusionGemma(config.text_config, vision)
     model = model.to(dtype)
     if quantize is not None:
         _quantise(model, quantize)
     model = model.to_empty(device=device).eval().requires_grad_(False)
     missing, single = _slots(model), _single_experts(model)
     waiting = Counter(stacked for stacked, _ in single.values())
-    shards = Shards(folder)
     added = None if adapter is None else Adapter(adapter)
     weights: dict[str, dict[str, str]] = {}
     for name in shards.files:
-        if not name.startswith(_VISION):
-            weight, part = split(name)
-            weights.setdefault(weight, {})[part] = name
+        weight, part = split(name)
+        weights.setdefault(weight, {})[part] = name
     for number, (name, parts) in enumerate(weights.items(), 1):
         file = shards.files[next(iter(parts.values()))]
         slot = missing.pop(name, None)
@@ -285,6 +303,12 @@ def load_weights(
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise CheckpointError(f"{folder}: tensor {names[0]} is missing{more}")
     return model
+
+
+def _vision(folder: Path, config: ModelConfig) -> Vision:
+    if config.vision_config is None:
+        raise CheckpointError(f"{folder}: has a vision tower, and config.json no vision_config")
+    return Vision(config.vision_config, config.text_config.hidden_size)
 
 
 def _quantise(model: DiffusionGemma | LLaDA, kind: Kind) -> None:

@@ -54,6 +54,8 @@ class TextConfig(BaseModel):
     moe_intermediate_size: int
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     attention_bias: Literal[False] = False
+    use_bidirectional_attention: Literal["vision"] | None = None
+    """Whether the tokens of an image see each other in both directions."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +91,35 @@ class TextConfig(BaseModel):
         return self.num_global_key_value_heads or self.num_key_value_heads
 
 
+class VisionRotary(BaseModel):
+    """The rotary embedding of a patch's place."""
+
+    model_config = ConfigDict(frozen=True)
+    rope_theta: float = 100.0
+
+
+class VisionConfig(BaseModel):
+    """The shape of the vision tower (`vision_config` in `config.json`); what a file leaves out is
+    as in `transformers`' `Gemma4VisionConfig`."""
+
+    model_config = ConfigDict(frozen=True)
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 16
+    num_attention_heads: int = 12
+    num_key_value_heads: int = 12
+    head_dim: int = Field(default=64, multiple_of=4)
+    hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
+    rms_norm_eps: float = 1e-6
+    attention_bias: Literal[False] = False
+    rope_parameters: VisionRotary = VisionRotary()
+    pooling_kernel_size: int = Field(default=3, gt=0)
+    patch_size: int = Field(default=16, gt=0)
+    position_embedding_size: int = 10240
+    use_clipped_linears: bool = False
+    standardize: bool = False
+
+
 class Published(BaseModel):
     """What `config.json` says of its weights, whatever model they are of."""
 
@@ -112,8 +143,13 @@ class ModelConfig(Published):
 
     model_type: Literal["diffusion_gemma"]
     text_config: TextConfig
+    vision_config: VisionConfig | None = None
     canvas_length: int = 256
     image_token_id: int | None = None
+    """Stands in a prompt for each soft token of an image; `boi_token_id` stands before them and
+    `eoi_token_id` behind."""
+    boi_token_id: int | None = None
+    eoi_token_id: int | None = None
     trained_tail: bool = False
     """Whether the positions after a turn's end were trained (as padding), so that their
     probabilities mean something. Only the bundled model says so."""

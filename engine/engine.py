@@ -21,6 +21,7 @@ from .cache import KVCache
 from .capacity import capacity_of, masked_capacity_of
 from .checkpoint import Progress, load_weights, locate
 from .config import GenerationConfig, ModelConfig
+from .content import parts_of
 from .course import Course
 from .energy import EnergyMeter, meter_for
 from .errors import EngineError, RequestError
@@ -32,6 +33,7 @@ from .family import (
     read_any_generation,
     read_tokenizer,
 )
+from .images import Sight
 from .llada import LLaDA, LLaDAConfig
 from .masked import MaskedGeneration
 from .model import DiffusionGemma
@@ -39,10 +41,11 @@ from .plan import Plan
 from .prefixes import Beginning, Prefixes, slots_in
 from .prompt import ChatTemplate
 from .quantized import Kind
-from .request import Commit, Draft, Request, Result
+from .request import Commit, Draft, Image, Request, Result
 from .scheduler import Scheduler, Ticket, Watch
 from .tokenizer import Tokenizer
 from .turn import Event, Turn
+from .vision import Patches
 
 _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
 _KEPT_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
@@ -107,7 +110,10 @@ def load_engine(
     )
     name = str(model) if not Path(model).is_dir() else folder.name
     meter = meter_for(place, load_watts)
-    return Engine(name, weights, config, generation, tokenizer, template, meter)
+    sight = None
+    if isinstance(weights, DiffusionGemma) and isinstance(config, ModelConfig) and weights.vision:
+        sight = Sight(folder, config)
+    return Engine(name, weights, config, generation, tokenizer, template, meter, sight)
 
 
 class Engine:
@@ -122,6 +128,7 @@ class Engine:
         tokenizer: Tokenizer,
         template: ChatTemplate,
         meter: EnergyMeter | None = None,
+        sight: Sight | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -131,6 +138,7 @@ class Engine:
         self.template = template
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
+        self._sight = sight
         self.prefixes: Prefixes | None = None
         """What turns begin with, kept for others. A model that looks both ways has nothing to keep:
         what it makes of a prompt depends on the answer."""
@@ -157,6 +165,11 @@ class Engine:
     def device(self) -> str:
         """Where the weights are, as torch names it."""
         return str(self.model.device)
+
+    @property
+    def sees(self) -> bool:
+        """Whether a request may have images."""
+        return self._sight is not None
 
     @property
     def context_length(self) -> int:
@@ -237,9 +250,23 @@ class Engine:
         """How many tokens the request's prompt has; nothing is compiled for it.
 
         Raises:
-            RequestError: the template refuses the request.
+            RequestError: the template refuses the request, or an image cannot be read.
         """
-        return len(self.tokenizer.encode(self.template.render(request)))
+        return len(self.prompt(request))
+
+    def prompt(self, request: Request) -> list[int]:
+        """The request's prompt in tokens; an image is numbers below zero (`images.py`). Raises what
+        `prompt_tokens` does."""
+        images = _images(request)
+        tokens = self.tokenizer.encode(self.template.render(request))
+        if self._sight is None and images:
+            raise RequestError(f"{self.name} reads no images: it has no vision tower")
+        return tokens if self._sight is None else self._sight.placed(tokens, images)
+
+    def patches(self, request: Request) -> dict[int, Patches]:
+        """The request's images as the model takes them, by those numbers. Raises `RequestError`
+        where one cannot be read."""
+        return {} if self._sight is None else self._sight.patches(_images(request))
 
     async def stream(self, request: Request) -> AsyncGenerator[Event]:
         """The same turn as it comes into focus: drafts, commits and, last, the result."""
@@ -265,7 +292,8 @@ class Engine:
         if self.prefixes is None:
             begun = [Beginning(KVCache([]), 0) for _ in plans]
         else:
-            begun = self.prefixes.begin([plan.prompt for plan in plans])
+            images = {number: one for plan in plans for number, one in plan.images.items()}
+            begun = self.prefixes.begin([plan.prompt for plan in plans], images)
         turns = [
             Turn(self, plan, one.cache, one.cached) for plan, one in zip(plans, begun, strict=True)
         ]
@@ -273,3 +301,9 @@ class Engine:
         for turn in turns:
             turn.charge(seconds / len(turns), denoising=False)
         return turns
+
+
+def _images(request: Request) -> list[Image]:
+    """The request's images, as they follow each other."""
+    parts = (part for message in request.messages for part in parts_of(message))
+    return [part for part in parts if isinstance(part, Image)]

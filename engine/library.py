@@ -19,9 +19,11 @@ from huggingface_hub import scan_cache_dir, snapshot_download
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import CachedRepoInfo, HFCacheInfo
 
-from .checkpoint import FILES, locate
+from .checkpoint import FILES, locate, sees
+from .config import ModelConfig
 from .errors import CheckpointError
 from .family import FAMILIES, read_any_config, read_any_generation, read_tokenizer
+from .images import Sight
 from .llada import LLaDAConfig
 from .prompt import ChatTemplate
 from .shards import shard_files, sizes
@@ -115,11 +117,13 @@ def verify(model: str | Path) -> Iterator[Checked]:
     except CheckpointError as error:
         yield Checked("*.safetensors", "", str(error))
         return
+    whole = True
     for shard in shards:
         try:
             tensors = sizes(shard)
         except CheckpointError as error:
             yield Checked(shard.name, "", str(error))
+            whole = False
             continue
         how = f"{len(tensors):,} tensors, {sum(tensors.values()):,} bytes"
         # The hub's cache names a large file by its checksum.
@@ -131,6 +135,19 @@ def verify(model: str | Path) -> Iterator[Checked]:
         else:
             wrong = f"{shard}: is not what the hub has: remove the model and pull it again"
             yield Checked(shard.name, how, wrong)
+    if whole:
+        yield from _sight(folder)
+
+
+def _sight(folder: Path) -> Iterator[Checked]:
+    """What is wrong with the files by which images are read, where the weights have a tower."""
+    try:
+        config = read_any_config(folder)
+        if isinstance(config, ModelConfig) and sees(folder):
+            Sight(folder, config)
+            yield Checked("vision tower", "is there, and how images go into it")
+    except CheckpointError as error:
+        yield Checked("vision tower", "", str(error))
 
 
 def remove(name: str, cache: Path | None = None) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,10 @@ from torch import Tensor, nn
 from .cache import KVCache
 from .config import Rotary, TextConfig
 from .quantized import Codes, Quantised
-from .views import Block, Pass, Span, View, causal_block, causal_blocks
+from .views import Block, Pass, Span, View, causal_block, causal_blocks, image_runs
+
+if TYPE_CHECKING:
+    from .vision import Patches, Vision
 
 _FEW = 8  # tokens
 
@@ -275,11 +278,13 @@ class SelfConditioning(nn.Module):
 
 
 class DiffusionGemma(nn.Module):
-    """The model: `encode` writes the cache, `denoise` reads it."""
+    """The model: `encode` writes the cache, `denoise` reads it. With `vision`, the texts that
+    `reading` reads may have images in them."""
 
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: TextConfig, vision: Vision | None = None) -> None:
         super().__init__()
         self.config = config
+        self.vision = vision
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(
             Layer(config, layer) for layer in range(config.num_hidden_layers)
@@ -361,12 +366,19 @@ class DiffusionGemma(nn.Module):
     def reading(self, tokens: Sequence[int], cache: KVCache, wanted: int | None = None) -> Pass:
         """The encoder's pass over tokens behind the cached text; the states of the last `wanted`
         are, by default of all. The cache has their keys, and takes them for its own once its length
-        is advanced."""
+        is advanced. What is negative stands for an image of the cache's; it is read in one pass."""
         count, start, device = len(tokens), cache.length, self.device
-        blocks = causal_blocks(start, count, self.config.sliding_window, device)
+        images = [
+            (first, self._soft_tokens(cache.images[tokens[first]], end - first))
+            for first, end in image_runs(tokens)
+        ]
+        both_ways = self.config.use_bidirectional_attention == "vision"
+        runs = [(first, first + len(soft)) for first, soft in images] if both_ways else []
+        blocks = causal_blocks(start, count, self.config.sliding_window, device, runs)
         positions = torch.arange(start, start + count, device=device)
         view = View(count, wanted or count, cache, start, blocks)
-        return Pass(torch.tensor(tokens, device=device), positions, view)
+        ids = torch.tensor([max(0, token) for token in tokens], device=device)
+        return Pass(ids, positions, view, images=images)
 
     def branching(self, texts: Sequence[Sequence[int]], cache: KVCache) -> Pass:
         """The encoder's pass over several continuations of the cached text, one behind the other:
@@ -424,7 +436,16 @@ class DiffusionGemma(nn.Module):
     def _entered(self, one: Pass) -> Tensor:
         """What a pass's tokens go into the first layer as, [T, D]."""
         embedded = self.embed(one.tokens)
+        for first, soft in one.images:
+            embedded[first : first + len(soft)] = soft
         return self.self_conditioning(embedded, one.soft) if one.view.denoises else embedded
+
+    def _soft_tokens(self, image: Patches, count: int) -> Tensor:
+        """What stands for an image [S, D], which has `count` places in the text."""
+        assert self.vision is not None
+        soft = self.vision(image)
+        assert len(soft) == count, "an image is read in one pass, whole"
+        return soft
 
     def _canvas(self, start: int, length: int) -> Block:
         """What the tokens of a canvas see: each other, and a text of `start` tokens."""

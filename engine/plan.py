@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -22,14 +23,16 @@ from .request import Priority, Request
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .vision import Patches
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A request made ready: its prompt in tokens, its budget, and what the answer, and with a
-    thought before it the turn, is held to."""
+    """A request made ready: its prompt in tokens, its images by the numbers that stand for them
+    there, its budget, and what the answer, and with a thought before it the turn, is held to."""
 
     prompt: list[int]
+    images: Mapping[int, Patches]
     max_tokens: int
     seed: int | None
     thought: ThoughtForm | None
@@ -48,7 +51,7 @@ class Plan:
         thought = _thought(engine, request)
         answer = _answer(engine, request) if constrained else None
         turn = _after(thought, answer) if constrained and thought else answer
-        prompt = engine.tokenizer.encode(engine.template.render(request))
+        prompt = engine.prompt(request)
         room = engine.context_length - len(prompt)
         if room < engine.canvas_length:
             raise ContextError(
@@ -67,8 +70,10 @@ class Plan:
                 raise BudgetError(
                     f"the shortest answer has {shortest} tokens, the budget is {budget}"
                 )
+        images = engine.patches(request)
         owner, priority = request.owner, request.priority
-        return cls(prompt, budget, request.seed, thought, answer, turn, automaton, owner, priority)
+        held = thought, answer, turn, automaton
+        return cls(prompt, images, budget, request.seed, *held, owner, priority)
 
     def course(self, engine: Engine) -> Course | FreeCourse:
         """The turn's way through its constraint's language, if it has one."""

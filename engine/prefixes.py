@@ -11,14 +11,17 @@ which a text went on or ended last: a path may be taken up to wherever a window 
 theirs.
 
 The encoder is causal and reads a text in blocks: behind a beginning of whole blocks, the rest of it
-reads to the last bit as if it had never been kept.
+reads to the last bit as if it had never been kept. Images are the exception, for what is in one
+sees it all: no beginning ends inside one. An image stands in a text as a number of its own
+(`images.py`), so that another image makes another text.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,6 +29,9 @@ from torch import Tensor
 from .cache import ROOM, Kept, KVCache
 from .model import DiffusionGemma
 from .views import BLOCK
+
+if TYPE_CHECKING:
+    from .vision import Patches
 
 Tokens = tuple[int, ...]
 
@@ -82,9 +88,12 @@ class Prefixes:
             yield node
             found += node.children.values()
 
-    def begin(self, prompts: Sequence[Sequence[int]]) -> list[Beginning]:
+    def begin(
+        self, prompts: Sequence[Sequence[int]], images: Mapping[int, Patches] | None = None
+    ) -> list[Beginning]:
         """The longest beginning of each prompt that is kept, once what those that begin alike share
-        is."""
+        is. The `images` are those of all prompts, each by the number that stands for it."""
+        images = images or {}
         # the last token of a prompt is always read: what follows it is wanted
         inner = [prompt[:-1] for prompt in prompts]
         alike: dict[Tokens, list[int]] = {}
@@ -93,11 +102,12 @@ class Prefixes:
         fresh = [0] * len(inner)  # tokens that were encoded for the first of them
         for first, *others in alike.values():
             if others:
-                fresh[first] = self._read_shared([inner[number] for number in (first, *others)])
+                shared = [inner[number] for number in (first, *others)]
+                fresh[first] = self._read_shared(shared, images)
         begun = []
         for prompt, read in zip(inner, fresh, strict=True):
-            path = self._usable(self._path(prompt))
-            begun.append(Beginning(self._cache(path), max(0, len(path) * BLOCK - read)))
+            path = self._usable(prompt)
+            begun.append(Beginning(self._cache(path, images), max(0, len(path) * BLOCK - read)))
         return begun
 
     def keep(self, prompt: Sequence[int], cache: KVCache) -> None:
@@ -136,14 +146,14 @@ class Prefixes:
         self._windows[node] = None
         self._store(cache, first, first + BLOCK, node.window, sliding=True)
 
-    def _read_shared(self, prompts: Sequence[Sequence[int]]) -> int:
+    def _read_shared(self, prompts: Sequence[Sequence[int]], images: Mapping[int, Patches]) -> int:
         """Have what all prompts begin with kept; how many tokens were encoded for that."""
-        shared = prompts[0][: _common_blocks(prompts)]
-        path = self._usable(self._path(shared))
+        shared = prompts[0][: outside(prompts[0], _common_blocks(prompts)) * BLOCK]
+        path = self._usable(shared)
         known = len(path) * BLOCK
         if known == len(shared):
             return 0
-        cache = self._cache(path)
+        cache = self._cache(path, images)
         rest = shared[known:]
         self._model.run([self._model.reading(rest, cache, 1)])
         cache.length += len(rest)
@@ -179,13 +189,14 @@ class Prefixes:
             del self._windows[oldest]
         return oldest.slot
 
-    def _usable(self, path: list[Node]) -> list[Node]:
-        """As much of a path as a text can go on from: the sliding layers have the last blocks of
-        it. These are used now."""
+    def _usable(self, text: Sequence[int]) -> list[Node]:
+        """The kept blocks that a text can go on from: they end outside an image, and the sliding
+        layers have the last of them. These are used now."""
+        path = self._path(text)
         end = run = 0
         for place, node in enumerate(path, 1):
             run = run + 1 if node.window is not None else 0
-            if run >= min(place, self._seen):
+            if run >= min(place, self._seen) and outside(text, place) == place:
                 end = place
         for node in path[max(0, end - self._seen) : end]:
             self._windows.move_to_end(node)
@@ -208,9 +219,10 @@ class Prefixes:
         shape = (count, groups, BLOCK, width)
         return Kept(keys.new_empty(shape), values.new_empty(shape))
 
-    def _cache(self, path: Sequence[Node]) -> KVCache:
+    def _cache(self, path: Sequence[Node], images: Mapping[int, Patches]) -> KVCache:
         """A cache of its own of the blocks of a path, with room for more."""
         cache = self._model.new_cache()
+        cache.images = images
         if not path:
             return cache
         shown = path[-self._seen :] if self._seen else []
@@ -249,7 +261,15 @@ def _joined(blocks: Tensor) -> Tensor:
 
 
 def _common_blocks(texts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all texts begin with, in whole blocks."""
+    """How many whole blocks all texts begin with."""
     columns = enumerate(zip(*texts, strict=False))
     differing = (place for place, tokens in columns if len(set(tokens)) > 1)
-    return next(differing, min(map(len, texts))) // BLOCK * BLOCK
+    return next(differing, min(map(len, texts))) // BLOCK
+
+
+def outside(text: Sequence[int], blocks: int) -> int:
+    """The most of a text's first `blocks` blocks that end outside an image. Where a text ends in an
+    image, more of it may follow."""
+    while blocks and text[blocks * BLOCK - 1] < 0:
+        blocks -= 1
+    return blocks

@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .constraint import CallForm, ThoughtForm
 from .constraint.callform import MARKER
+from .content import parts_of, with_parts
 from .errors import CheckpointError, RequestError
 from .request import Message, Request, ToolCall, ToolDeclaration
 
@@ -64,7 +65,8 @@ class ChatTemplate:
         self._controls = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def render(self, request: Request) -> str:
-        """The prompt's text, ending where the model's answer begins.
+        """The prompt's text, ending where the model's answer begins; an image in it is the token
+        that the template writes for one.
 
         A JSON Schema constraint is told to the model in the system turn, for templates have no
         place of their own for it.
@@ -89,7 +91,11 @@ class ChatTemplate:
         def broken(found: re.Match[str]) -> str:
             return f"{found[0][0]} {found[0][1:]}"
 
-        return replace(message, content=self._controls.sub(broken, message.content))
+        parts = [
+            self._controls.sub(broken, part) if isinstance(part, str) else part
+            for part in parts_of(message)
+        ]
+        return with_parts(message, parts)
 
     @cached_property
     def calls(self) -> CallForm:
@@ -171,6 +177,11 @@ def _template(file: Path) -> tuple[Path, str]:
 
 def _message(message: Message) -> dict[str, Any]:
     rendered: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        rendered["content"] = [
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+            for part in parts_of(message)
+        ]
     if message.name:
         rendered["name"] = message.name
     if message.tool_calls:

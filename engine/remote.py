@@ -46,6 +46,8 @@ CONTEXT_LENGTH = 8192
 """Tokens, where neither server nor settings say."""
 BYTES_PER_TOKEN = 3.0
 """Of a prompt: fewer than any tokenizer makes of English, so that what fits by it fits."""
+TOKENS_PER_IMAGE = 1500
+"""Of a prompt: Gemma takes 280 for a page, GPT-4o 1,105 for the largest."""
 
 _BUSY = (408, 425, 429, 502, 503, 504, 529)
 _OF_A_PART = re.compile(r"tool|schema|grammar|response_format|jinja", re.IGNORECASE)
@@ -62,23 +64,46 @@ _TOO_LONG = (
 class RemoteEngine:
     """The model of that name at `url` (`http://localhost:8000/v1`).
 
-    `context_length` is prompt and answer together, in tokens; without it the server is asked.
+    `context_length` is prompt and answer together, in tokens, and `sees` whether a request may have
+    images; without them the server is asked.
     """
 
     device = "remote"
     """Whose hardware and energy are not this machine's."""
 
     def __init__(
-        self, url: str, model: str, *, key: str | None = None, context_length: int | None = None
+        self,
+        url: str,
+        model: str,
+        *,
+        key: str | None = None,
+        context_length: int | None = None,
+        sees: bool | None = None,
     ) -> None:
         self.name = model
         self._url = url.rstrip("/")
-        self._given_length = context_length
+        self._given_length, self._given_sight = context_length, sees
         self._manner = Manner()
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         # A connection that was kept is often found dead: turns are far apart.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT, limits=limits)
+
+    @cached_property
+    def sees(self) -> bool:
+        """Whether a request may have images, in OpenRouter's words, which are ours, or llama.cpp's;
+        not where the server says nothing."""
+        if self._given_sight is not None:
+            return self._given_sight
+        for one in self._models():
+            if one.get("id") == self.name:
+                architecture = one.get("architecture") or {}
+                told = [
+                    *(architecture.get("input_modalities") or ()),
+                    *(one.get("capabilities") or ()),
+                ]
+                return "image" in told or "multimodal" in told
+        return False
 
     @property
     def digest(self) -> str:
@@ -107,8 +132,10 @@ class RemoteEngine:
 
     def prompt_tokens(self, request: Request) -> int:
         """How many tokens the request's prompt has, at most: the tokenizer is the server's."""
-        body = compact(payload(self.name, request, self._manner))
-        return math.ceil(len(body.encode()) / BYTES_PER_TOKEN)
+        images = sum(len(message.images) for message in request.messages)
+        told = replace(request, messages=[replace(one, images=()) for one in request.messages])
+        body = compact(payload(self.name, told, self._manner))
+        return math.ceil(len(body.encode()) / BYTES_PER_TOKEN) + images * TOKENS_PER_IMAGE
 
     def generate(self, request: Request) -> Result:
         """Write one turn.

@@ -8,6 +8,7 @@ too, what follows them there is a draft that costs no denoising step, and is che
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 _LEAST, _MOST = 2, 4  # tokens that must agree, and that are compared
 
@@ -22,11 +23,12 @@ class Repeats:
             self._places.setdefault(tuple(prompt[place - _LEAST : place]), []).append(place)
 
     def behind(self, known: Sequence[int], most: int) -> Sequence[int]:
-        """At most so many tokens that follow the last known ones in the prompt: where most of them
-        agree, and there the last time."""
+        """At most so many tokens that follow the last known ones in the prompt, up to an image:
+        where most of them agree, and there the last time."""
         places = self._places.get(tuple(known[-_LEAST:]), [])
         best = max(places, key=lambda place: (self._agreeing(known, place), place), default=None)
-        return [] if best is None else self._prompt[best : best + most]
+        found = [] if best is None else self._prompt[best : best + most]
+        return list(takewhile(lambda token: token >= 0, found))
 
     def _agreeing(self, known: Sequence[int], place: int) -> int:
         count = _LEAST

@@ -7,8 +7,10 @@ constraint. A `Result` is the turn that the model wrote. Between the two, whoeve
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -37,17 +39,32 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A picture in a message: the bytes of a file (PNG, JPEG, WebP, GIF, BMP, TIFF), and before
+    which character of the message's text it stands."""
+
+    data: bytes = field(repr=False)
+    offset: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the picture by its bytes, in hexadecimal digits."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
 class Message:
     """One message of a conversation.
 
     An assistant message may carry `tool_calls`; a tool message carries the result as its
-    `content` and the tool's name as `name`.
+    `content` and the tool's name as `name`; a user's may have `images`.
     """
 
     role: Role
     content: str = ""
     tool_calls: Sequence[ToolCall] = ()
     name: str | None = None
+    images: Sequence[Image] = ()
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from .errors import AnswerError
 from .llada import LLaDA
 from .masked import MaskedGeneration, Unmasker
 from .model import DiffusionGemma
+from .prefixes import outside
 from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
 from .verifier import Verifier
-from .views import MOST_READ, Pass
+from .views import BLOCK, MOST_READ, Pass
 from .work import Work, go_on, shown
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class Turn:
             return
         while len(self._text) - self._cache.length > MOST_READ:
             part = self._text[self._cache.length :][:MOST_READ]
+            part = part[: outside(part, MOST_READ // BLOCK) * BLOCK]
             yield [model.reading(part, self._cache, 1)]
             self._cache.length += len(part)
             self._keep()

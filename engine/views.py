@@ -57,33 +57,74 @@ class View:
 @dataclass(frozen=True, eq=False)
 class Pass:
     """Tokens [T] of one row that the encoder or the denoiser is to read, at their positions [T];
-    `soft` [T, D] carries a denoiser's previous step. The denoiser leaves the cache as it was."""
+    `soft` [T, D] carries a denoiser's previous step. The denoiser leaves the cache as it was.
+    `images` are soft tokens [S, D] that go in in the place of tokens, from the first of them on."""
 
     tokens: Tensor
     positions: Tensor
     view: View
     soft: Tensor | None = None
+    images: Sequence[tuple[int, Tensor]] = ()
 
 
-def causal_blocks(start: int, count: int, window: int, device: torch.device) -> list[Block]:
+def image_runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
+    """From where to where images stand in a text: each is one negative number, as often as it has
+    soft tokens, and there is always a token between two."""
+    runs: list[tuple[int, int]] = []
+    for place, token in enumerate(tokens):
+        if token >= 0:
+            continue
+        if runs and runs[-1][1] == place:
+            runs[-1] = (runs[-1][0], place + 1)
+        else:
+            runs.append((place, place + 1))
+    return runs
+
+
+def causal_blocks(
+    start: int,
+    count: int,
+    window: int,
+    device: torch.device,
+    images: Sequence[tuple[int, int]] = (),
+) -> list[Block]:
     """`count` tokens behind `start` others: each sees those before it, in a sliding layer the last
-    `window`, itself counted."""
+    `window`, itself counted, and if it is one of an image's, from its first to its end among the
+    `count`, all of that image.
+
+    (In layers of both kinds, and beyond the window: so `generation_diffusion_gemma.py` masks.
+    Gemma 4's own rule is another, in sliding layers only and within the window:
+    huggingface/transformers#46711.)
+    """
     return [
-        causal_block(start, first, min(first + BLOCK, count), window, device)
+        causal_block(start, first, min(first + BLOCK, count), window, device, images)
         for first in range(0, count, BLOCK)
     ]
 
 
-def causal_block(start: int, first: int, end: int, window: int, device: torch.device) -> Block:
+def causal_block(
+    start: int,
+    first: int,
+    end: int,
+    window: int,
+    device: torch.device,
+    images: Sequence[tuple[int, int]] = (),
+) -> Block:
     """The tokens from `first` to `end` of those behind `start` others."""
+    inside = [image for image in images if image[0] < end and image[1] > first]
     oldest = max(0, start + first - window + 1)
-    seen = torch.arange(start + end, device=device)
-    positions = seen[start + first :, None]
-    full = seen <= positions  # [T, start + end]
-    sliding = (full & (seen > positions - window))[:, oldest:]
+    oldest = min([oldest, *(start + begin for begin, _ in inside)])
+    last = start + max([end, *(stop for _, stop in inside)])
+    seen = torch.arange(last, device=device)
+    positions = seen[start + first : start + end, None]
+    full = seen <= positions  # [T, last]
+    sliding = full & (seen > positions - window)
+    for begin, stop in inside:
+        own = slice(max(0, begin - first), stop - first), slice(start + begin, start + stop)
+        full[own] = sliding[own] = True
     return Block(
         first,
         end,
-        Span(0, start + end, full[None, None]),
-        Span(oldest, start + end, sliding[None, None]),
+        Span(0, last, full[None, None]),
+        Span(oldest, last, sliding[None, None, :, oldest:]),
     )

@@ -7,6 +7,7 @@ and read out of the text.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +17,24 @@ from typing import Any, Literal
 from .constraint import Constraint, SchemaConstraint
 from .constraint.callform import GEMMA_CALLS
 from .constraint.validator import read_json
+from .content import parts_of
 from .prompt import with_system_line
-from .request import Message, Request, ToolCall, ToolDeclaration, Usage
+from .request import Image, Message, Request, ToolCall, ToolDeclaration, Usage
 
 _SCHEMA_TOLD = "Answer with JSON text for this schema, and nothing else: "
 _TOOLS_TOLD = (
     'To call a tool, write <tool_call>{"name": …, "arguments": {…}}</tool_call>, a call after'
     " another, and nothing behind them. The tools:\n"
 )
+_MAGIC = {
+    "image/png": re.compile(rb"\x89PNG"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "image/gif": re.compile(rb"GIF8"),
+    "image/bmp": re.compile(rb"BM"),
+    "image/tiff": re.compile(rb"II\*\0|MM\0\*"),
+}
+"""What a picture's file begins with."""
 _FENCED = re.compile(r"\A\s*```[a-z]*\n(?P<text>.*?)\n?```\s*\Z", re.DOTALL)
 _THOUGHT = re.compile(r"\A\s*<think>(?P<thought>.*?)</think>\s*", re.DOTALL)
 _MARKED = re.compile(r"<tool_call>\s*(?P<call>.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
@@ -44,6 +55,8 @@ class Manner:
         """A manner that leaves out what a server that refused the request complains of; of a
         schema, what it may have meant. `None` where there is nothing to leave out."""
         said = complaint.lower()
+        if re.search(r"image|multimodal|vision", said) and any(m.images for m in request.messages):
+            return None
         if "max_completion_tokens" in said and self.bound == "max_tokens":
             return replace(self, bound="max_completion_tokens")
         if request.seed is not None and self.seeds and re.search(r"\bseed\b", said):
@@ -206,8 +219,20 @@ def _messages(messages: Sequence[Message], *, tools: bool) -> Iterator[dict[str,
             yield {"role": "tool", "tool_call_id": open_calls.pop(0), "content": message.content}
         elif message.role == "tool":
             yield {"role": "user", "content": f"{message.name} answers: {message.content}"}
+        elif message.images:
+            yield {"role": message.role, "content": [_part(one) for one in parts_of(message)]}
         else:
             yield {"role": message.role, "content": message.content}
+
+
+def _part(part: str | Image) -> dict[str, Any]:
+    """A text or a picture, which is sent along (RFC 2397)."""
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    known = (media for media, magic in _MAGIC.items() if magic.match(part.data))
+    media = next(known, "application/octet-stream")
+    url = f"data:{media};base64,{base64.b64encode(part.data).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _written(calls: Sequence[ToolCall]) -> str:

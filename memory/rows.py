@@ -50,7 +50,7 @@ class StoredMessage:
     """One message of a run's conversation; `tool_calls` are `{"name", "arguments"}` objects.
 
     A message of the role `summary` stands, towards the model, for those between the first two and
-    the position that its `name` says.
+    the position that its `name` says. `images` are the digests of pictures that were shown with it.
     """
 
     position: int
@@ -58,6 +58,7 @@ class StoredMessage:
     content: str
     tool_calls: Sequence[Mapping[str, Any]] = ()
     name: str | None = None
+    images: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -274,6 +275,7 @@ class JobPlan:
     `model` is what loads its engine, `weights` says which weights that were. Sources are relative
     to `folder`; `batch` documents are a chunk. `output` is a file's absolute path, `None` where
     whoever began the job takes the records. Without `cache`, what other jobs paid for is not used.
+    With `pictures`, pages that are pictures are shown to the model; else OCR reads them.
     """
 
     schema: Mapping[str, Any]
@@ -287,6 +289,7 @@ class JobPlan:
     folder: str
     output: str | None = None
     cache: bool = True
+    pictures: bool = False
 
 
 @dataclass(frozen=True)

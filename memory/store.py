@@ -225,13 +225,20 @@ class Store:
     def add_messages(self, run: str, conversation: Sequence[StoredMessage]) -> None:
         with self._database.write() as connection:
             for message in conversation:
-                row = asdict(message) | {"run": run, "tool_calls": list(message.tool_calls)}
-                add_once(connection, messages, row)
+                lists = {"tool_calls": list(message.tool_calls), "images": list(message.images)}
+                add_once(connection, messages, asdict(message) | {"run": run} | lists)
 
     def messages(self, run: str) -> list[StoredMessage]:
         statement = select(messages).where(messages.c.run == run).order_by(messages.c.position)
         return [
-            StoredMessage(row.position, row.role, row.content, tuple(row.tool_calls), row.name)
+            StoredMessage(
+                row.position,
+                row.role,
+                row.content,
+                tuple(row.tool_calls),
+                row.name,
+                tuple(row.images),
+            )
             for row in self._all(statement)
         ]
 

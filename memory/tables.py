@@ -60,6 +60,7 @@ messages = Table(
     Column("content", Words, nullable=False),
     Column("tool_calls", JSON, nullable=False),
     Column("name", Name),
+    Column("images", JSON, nullable=False, server_default="[]"),
 )
 
 records = Table(

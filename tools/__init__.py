@@ -1,7 +1,7 @@
 """The tools room: what an agent may do, and the folder it may do it in."""
 
 from .changes import changes_of
-from .documents import STANDARD_INPUT, Document, DocumentReader, Limits, find_documents
+from .documents import STANDARD_INPUT, Document, DocumentReader, Limits, Picture, find_documents
 from .errors import (
     ArgumentError,
     DocumentError,
@@ -26,7 +26,7 @@ from .registry import Registry
 from .sandbox import Sandbox
 from .secret import SecretName, Secrets, read_secrets
 from .skills import SKILL_FILE, SKILLS
-from .tool import Context, Kind, Tool, tool
+from .tool import Context, Kind, Shown, Tool, tool
 from .workspace import OWN_FILE, Workspace
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Host",
     "Kind",
     "Limits",
+    "Picture",
     "QueryError",
     "Redactor",
     "Registry",
@@ -59,6 +60,7 @@ __all__ = [
     "Secrets",
     "ServerError",
     "Servers",
+    "Shown",
     "Tool",
     "ToolDefinitionError",
     "ToolError",

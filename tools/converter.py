@@ -7,8 +7,11 @@ given; whoever started it ends it when it takes too long.
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
+import io
+import itertools
 import json
 import os
 import resource
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,7 +40,10 @@ ATTACHMENTS_MOST = 20
 DEPTH_MOST = 3
 """How deep a message inside a message is read."""
 SCALE = 3
-"""Dots to a point (a 72nd of an inch), of a page that is to be read by OCR."""
+"""Dots to a point (a 72nd of an inch), of a page that is a picture."""
+PICTURES = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
+"""Formats of pictures, in Pillow's words; others have it call programs."""
+PICTURES_MOST = 100
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 PAGE_BREAK = "\n\n"
 
@@ -55,9 +62,10 @@ def main() -> None:
         send(answers, _answer(request, limits))
 
 
-def _answer(request: dict[str, str], limits: dict[str, Any]) -> dict[str, object]:
+def _answer(request: dict[str, Any], limits: dict[str, Any]) -> dict[str, object]:
+    path, seconds = Path(request["path"]), limits["seconds"]
     try:
-        text, pages = convert(Path(request["path"]), request["suffix"], limits["seconds"])
+        found = convert(path, request["suffix"], seconds, pictures=request["pictures"])
     except DocumentError as error:
         return {"error": str(error)}
     except ModuleNotFoundError as error:
@@ -68,29 +76,71 @@ def _answer(request: dict[str, str], limits: dict[str, Any]) -> dict[str, object
         return {"error": "nests too deeply"}
     except Exception as error:  # a parser's own: whatever a broken file makes it raise
         return {"error": f"cannot be read: {_first_line(error)}"}
-    if len(text) > limits["characters"]:
-        return {"error": f"has {len(text):,} characters; the limit is {limits['characters']:,}"}
-    return {"text": text, "pages": pages}
+    size, most = len(found.text), limits["characters"]
+    if size > most:
+        return {"error": f"has {size:,} characters; the limit is {most:,}"}
+    if len(found.pictures) > PICTURES_MOST:
+        return {"error": f"has {len(found.pictures)} pictures; the limit is {PICTURES_MOST}"}
+    pictures = [(offset, base64.b64encode(data).decode()) for offset, data in found.pictures]
+    return {"text": found.text, "pages": found.pages, "pictures": pictures}
 
 
-def convert(path: Path, suffix: str, seconds: float, depth: int = 0) -> tuple[str, list[int]]:
-    """A document's text, and the characters at which its pages begin."""
+@dataclass
+class Converted:
+    """A document's text, the characters at which its pages begin, and the files of pages that are
+    pictures, each with the character that it stands before."""
+
+    text: str
+    pages: list[int] = field(default_factory=list)
+    pictures: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+def convert(
+    path: Path, suffix: str, seconds: float, depth: int = 0, *, pictures: bool = False
+) -> Converted:
+    """What a document says; with `pictures`, pages that are pictures are shown and not read."""
     if suffix == ".pdf":
-        return _pdf(path, seconds)
+        return _pdf(path, seconds, pictures)
     if suffix == ".eml":
-        return _mail(path.read_bytes(), seconds, depth), []
+        return Converted(_mail(path.read_bytes(), seconds, depth))
     if suffix in (".html", ".htm"):
-        return to_markdown(decoded(path.read_bytes())), []
+        return Converted(to_markdown(decoded(path.read_bytes())))
     if CONVERTED[suffix].startswith("image/"):
-        return _recognised(path, seconds), [0]
-    return _office(path, suffix), []
+        if pictures:
+            return Converted("", pictures=[(0, data) for data in _frames(path)])
+        return Converted(_recognised(path, seconds), [0])
+    return Converted(_office(path, suffix))
 
 
-def _pdf(path: Path, seconds: float) -> tuple[str, list[int]]:
-    """Page by page, so that it is known where each begins; pages that are pictures by OCR."""
+def _frames(path: Path) -> list[bytes]:
+    """A picture's file as it is, or a file for each of its pages. It is unpacked here, so that one
+    that means harm does it to this process."""
+    import PIL.Image
+    import PIL.ImageOps
+    import PIL.ImageSequence
+
+    content = path.read_bytes()
+    with PIL.Image.open(io.BytesIO(content), formats=PICTURES) as picture:
+        picture.load()
+        if getattr(picture, "n_frames", 1) == 1 or picture.format == "MPO":
+            return [content]
+        pages = itertools.islice(PIL.ImageSequence.Iterator(picture), PICTURES_MOST + 1)
+        return [_png(PIL.ImageOps.exif_transpose(page)) for page in pages]
+
+
+def _png(picture: Any) -> bytes:
+    written = io.BytesIO()
+    picture = picture.convert("RGB") if picture.mode == "CMYK" else picture  # which PNG has not
+    picture.save(written, "PNG")
+    return written.getvalue()
+
+
+def _pdf(path: Path, seconds: float, pictures: bool) -> Converted:
+    """Page by page, so that it is known where each begins; pages that are pictures by OCR, or
+    drawn."""
     import pdfplumber  # pyright: ignore[reportMissingImports]
 
-    text, pages = "", list[int]()
+    found = Converted("")
     try:
         file = pdfplumber.open(path)
     except Exception as error:
@@ -99,23 +149,37 @@ def _pdf(path: Path, seconds: float) -> tuple[str, list[int]]:
         if len(file.pages) > PAGES_MOST:
             raise DocumentError(f"has {len(file.pages)} pages; the limit is {PAGES_MOST}")
         for number, page in enumerate(file.pages):
-            pages.append(len(text))
+            found.pages.append(len(found.text))
             said = page.extract_text() or ""
             if not said.strip() and page.images:
-                said = _recognised_page(path, number, seconds)
-            text += said.strip("\n") + PAGE_BREAK
+                drawn = _drawn(path, number)
+                if pictures:
+                    found.pictures.append((len(found.text), drawn))
+                else:
+                    said = _recognised_page(drawn, seconds)
+            found.text += said.strip("\n") + PAGE_BREAK
             page.close()
-    return text.rstrip("\n") + "\n", pages
+    found.text = found.text.rstrip("\n") + "\n"
+    # a page without a text behind it, at the end
+    found.pictures = [(min(offset, len(found.text)), data) for offset, data in found.pictures]
+    return found
 
 
-def _recognised_page(path: Path, number: int, seconds: float) -> str:
+def _drawn(path: Path, number: int) -> bytes:
+    """A page as a picture."""
     import pypdfium2  # pyright: ignore[reportMissingImports]
 
+    document = pypdfium2.PdfDocument(path)
+    try:
+        return _png(document[number].render(scale=SCALE).to_pil())
+    finally:
+        document.close()
+
+
+def _recognised_page(drawn: bytes, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "page.png"
-        document = pypdfium2.PdfDocument(path)
-        document[number].render(scale=SCALE).to_pil().save(picture)
-        document.close()
+        picture.write_bytes(drawn)
         return _recognised(picture, seconds)
 
 
@@ -196,7 +260,7 @@ def _attachment(part: EmailMessage, name: str, seconds: float, depth: int) -> st
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"attachment{suffix}"
             path.write_bytes(raw)
-            return convert(path, suffix, seconds, depth + 1)[0]
+            return convert(path, suffix, seconds, depth + 1).text
     except DocumentError as error:
         return f"[not read: {error}]"
 

@@ -7,6 +7,7 @@ outside: one that means harm is one that cannot be read, and nothing else.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import glob
 import json
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,9 @@ CONVERTED = {
     ".jpeg": "image/jpeg",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
 }
 """What is not text as it stands, by suffix."""
 
@@ -64,14 +68,24 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A page that is a picture: the bytes of a file, and before which character of the document's
+    text it stands."""
+
+    data: bytes = field(repr=False)
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Document:
     """A document's text; its lines end in a newline only. `pages` are the characters at which its
-    pages begin, where it has any."""
+    pages begin, where it has any, and `pictures` those of them that nobody has read yet."""
 
     source: str
     text: str
     pages: tuple[int, ...] = ()
     media_type: str = "text/plain"
+    pictures: tuple[Picture, ...] = ()
 
 
 def find_documents(arguments: Sequence[str | Path]) -> Iterator[str]:
@@ -133,11 +147,13 @@ def _inside(folder: str) -> Iterator[str]:
 
 
 class DocumentReader:
-    """Reads documents one after the other. A context manager: the process that it may have started
-    ends with it. Not for several threads at once."""
+    """Reads documents one after the other. Pages that are pictures are read by OCR, or with
+    `pictures` are handed on as they are, for a model that sees. A context manager: the process that
+    it may have started ends with it. Not for several threads at once."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, pictures: bool = False) -> None:
         self.limits = limits or Limits()
+        self._pictures = pictures
         self._converter: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> DocumentReader:
@@ -176,7 +192,7 @@ class DocumentReader:
                 suffix = _kind(source, file)
                 if suffix not in CONVERTED:
                     media = _TEXTS.get(suffix, "text/plain")
-                    return self._text(source, file.read(), media)
+                    return self._document(Document(source, decoded(file.read()), (), media))
             except OSError as error:
                 raise DocumentError(error.strerror or str(error)) from None
         return self._converted(source, suffix)
@@ -188,16 +204,13 @@ class DocumentReader:
         if not size:
             raise DocumentError("is empty")
 
-    def _text(self, source: str, content: bytes, media_type: str) -> Document:
-        return self._document(source, decoded(content), [], media_type)
-
-    def _document(self, source: str, text: str, pages: Sequence[int], media_type: str) -> Document:
-        if len(text) > self.limits.characters:
-            limit = self.limits.characters
-            raise DocumentError(f"has {len(text):,} characters of text; the limit is {limit:,}")
-        if not text.strip():
+    def _document(self, found: Document) -> Document:
+        if len(found.text) > self.limits.characters:
+            size, limit = len(found.text), self.limits.characters
+            raise DocumentError(f"has {size:,} characters of text; the limit is {limit:,}")
+        if not found.text.strip() and not found.pictures:
             raise DocumentError("has no text")
-        return Document(source, text, tuple(pages), media_type)
+        return found
 
     def _converted(self, source: str, suffix: str) -> Document:
         converter = self._started()
@@ -205,7 +218,8 @@ class DocumentReader:
         assert converter.stdout is not None
         end = time.monotonic() + self.limits.seconds
         try:
-            send(converter.stdin, {"path": os.path.abspath(source), "suffix": suffix})
+            asked = {"path": os.path.abspath(source), "suffix": suffix, "pictures": self._pictures}
+            send(converter.stdin, asked)
             answer = _received(converter.stdout, end)
         except TimeoutError:
             self.close()
@@ -218,7 +232,11 @@ class DocumentReader:
             raise DocumentError(f"the process that read it died ({how})") from None
         if "error" in answer:
             raise DocumentError(answer["error"])
-        return self._document(source, answer["text"], answer["pages"], CONVERTED[suffix])
+        pictures = tuple(
+            Picture(base64.b64decode(data), offset) for offset, data in answer["pictures"]
+        )
+        text, pages = answer["text"], tuple(answer["pages"])
+        return self._document(Document(source, text, pages, CONVERTED[suffix], pictures))
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._converter is None or self._converter.poll() is not None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from .documents import CONVERTED, DocumentReader
 from .errors import ArgumentError, DocumentError, WorkspaceError
 from .output import OUTPUT_LIMIT
-from .tool import Context, Kind, tool
+from .tool import Context, Kind, Shown, tool
 from .workspace import Workspace, read_at
 
 _CONVERTED = CONVERTED.keys() - {".html", ".htm"}
@@ -34,15 +34,20 @@ FolderPath = Annotated[str, Kind.PATH, Field(description="Path of the folder")]
 
 
 @tool(idempotent=True)
-def read_file(path: FilePath, context: Context) -> str:
+def read_file(path: FilePath, context: Context) -> str | Shown:
     """Read a file."""
     if PurePosixPath(path).suffix.lower() not in _CONVERTED:
         return beginning(context.workspace, path, context)
-    with DocumentReader() as reader:
+    with DocumentReader(pictures=context.sees) as reader:
         try:
-            return context.cut(reader.read(context.workspace.regular(path)).text)
+            found = reader.read(context.workspace.regular(path))
         except DocumentError as error:
             raise WorkspaceError(f"{path}: {error}") from None
+    if not found.pictures:
+        return context.cut(found.text)
+    count = len(found.pictures)
+    told = f"[{path}: {count} {'picture is' if count == 1 else 'pictures are'} shown behind this]"
+    return Shown(f"{context.cut(found.text)}{told}", [one.data for one in found.pictures])
 
 
 @tool(idempotent=True)

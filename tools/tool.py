@@ -16,7 +16,7 @@ import asyncio
 import contextvars
 import inspect
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -45,6 +45,7 @@ class Context:
     effects uses it to do them once. `source` is the document that the run is about. `secrets` are
     those that the agent's file names. `listeners` are the agents that take messages from this one.
     `outside`: the run has read what came from outside, so what it writes may come from there.
+    `sees`: its model can be shown pictures.
     """
 
     workspace: Workspace
@@ -56,10 +57,20 @@ class Context:
     secrets: Secrets = field(default_factory=Secrets)
     listeners: frozenset[str] = frozenset()
     outside: bool = False
+    sees: bool = False
 
     def cut(self, text: str, limit: int = OUTPUT_LIMIT) -> str:
         """The text without secrets, and then no longer than the limit: no part of one is left."""
         return cut(self.secrets.redactor.blank(text), limit)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result with pictures, for a run whose model sees: a text, and the files of what is shown
+    behind it."""
+
+    text: str
+    pictures: Sequence[bytes]
 
 
 class PersonNeeded(Exception):  # noqa: N818 - no error: the call is finished by the person
@@ -99,7 +110,8 @@ class Tool:
     foreign: bool = False
 
     def call(self, arguments: Mapping[str, Any], context: Context) -> Any:
-        """The result as a string or other JSON value, without secrets and cut to a limit.
+        """The result as a string or other JSON value, without secrets and cut to a limit; or that
+        and pictures.
 
         Raises `ToolError`, or `StoreError`.
         """
@@ -108,6 +120,8 @@ class Tool:
             result = self.run(arguments, context)
             if inspect.iscoroutine(result):
                 result = _wait_for(result)
+            if isinstance(result, Shown):
+                return replace(result, text=cut(blank(result.text), CALL_LIMIT))
             result = blank(to_jsonable_python(result))
         except StoreError:
             raise

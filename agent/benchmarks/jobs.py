@@ -31,6 +31,7 @@ class FirstLines:
     """Takes a document's first line for the company and the second for the total."""
 
     name, device, context_length, digest = "first lines", "cpu", 4096, "none"
+    sees = False
 
     def prompt_tokens(self, request: Request) -> int:
         return len(request.messages[-1].content) // 4

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Option(metavar="M", help="sketch, a folder, a hub id, or URL#NAME.")]
 Prompt = Annotated[str | None, typer.Option(help="What to tell the model.")]
 PromptFile = Annotated[Path | None, typer.Option(metavar="F", help="The same, from a file.")]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--image", metavar="FILE", help="A picture before the prompt; may be repeated."),
+]
 Schema = Annotated[
     Path | None, typer.Option(metavar="S.json", help="A JSON Schema for the answer.")
 ]
@@ -36,6 +40,7 @@ def generate(
     model: Model = "sketch",
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
+    image: Images = None,
     schema: Schema = None,
     tools: Tools = None,
     seed: Seed = None,
@@ -51,16 +56,17 @@ def generate(
     if schema is not None and tools is not None:
         raise typer.BadParameter("give either --schema or --tools: a turn has one constraint")
     text = prompt if prompt_file is None else _read(prompt_file)
+    files = [_read_bytes(path) for path in image or ()]
     tools_value = [] if tools is None else _read_json(tools)
 
-    from ...engine import Message, Request, json_schema
+    from ...engine import Image, Message, Request, json_schema
     from ..models import engine_of
     from ..settings import read_settings
     from ..state import STATE
     from .output import print_json
 
     request = Request(
-        messages=[Message("user", text or "")],
+        messages=[Message("user", text or "", images=[Image(data) for data in files])],
         tools=_declarations(tools_value, tools),
         constraint=None if schema is None else json_schema(_read_json(schema)),
         thinking=think,
@@ -110,6 +116,13 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path}: {error}") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror or error}") from None
 
 
 def _read_json(path: Path) -> Any:

@@ -157,6 +157,8 @@ def print_summary(summary: Summary, basis: Basis) -> None:
         + (f", {counts.waiting:,} waiting" if counts.waiting else "")
         + (f", {counts.cached:,} known before" if counts.cached else "")
     )
+    if summary.pictures:
+        say("  pages that are pictures were shown to the model as they are")
     for reason, number in summary.failures[:8]:
         say(f"  failed: {number:,} × {shortened(reason)}")
     for field, number in summary.absent[:8]:

@@ -35,7 +35,7 @@ def review(job: Id, project: Project = Path(), as_json: Json = False) -> None:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise typer.BadParameter("a review is a screen in a terminal; --json prints the values")
-        with DocumentReader() as reader:
+        with DocumentReader(pictures=found.plan.pictures) as reader:
             under_review = Review(store, found, reader, project.resolve() / STATE)
             seen = ReviewScreen(under_review, found.id).run() or 0
         typer.echo(f"{seen} values seen to", err=True)

@@ -18,6 +18,7 @@ from ...engine import (
     AnswerError,
     AnyEngine,
     EngineError,
+    Image,
     Message,
     Request,
     Result,
@@ -27,9 +28,9 @@ from ...engine import (
 )
 from ...memory import Extraction, Job, JobDocument, LedgerEntry, Store
 from ...tools import Document
-from .align import align
+from .align import NOWHERE, align
 from .merge import Part, Policy, merge
-from .record import place_json
+from .record import Absent, place_json
 from .schema import read_schema
 from .windows import windows
 
@@ -40,6 +41,8 @@ DIGITS = 4
 """Of a confidence. What it has beyond them is the noise of how a batch was put together."""
 LONGEST_ANSWER = 1024
 """Tokens of the context that are kept free for the answer, where it has four times as many."""
+SEEN = "the model saw it in a picture"
+"""Why a value stands nowhere, where a page was a picture."""
 SHORTEST_BOUND = 64
 """Tokens that an answer may have beside as many as its prompt."""
 
@@ -124,12 +127,11 @@ class Extractor:
         assert one.document is not None
         text = _Text(one.row, key)
         try:
-            found = windows(one.document.text, self._length, self._longest)
             text.requests = [
                 self._bounded(
-                    self._request(window.text, self._seed(one.document, one.row.tries, number))
+                    replace(request, seed=self._seed(one.document, one.row.tries, number))
                 )
-                for number, window in enumerate(found)
+                for number, request in enumerate(self._requests(one.document))
             ]
         except EngineError as error:
             text.error = str(error)
@@ -137,12 +139,20 @@ class Extractor:
             text.error = f"the schema leaves no room for a document: {error}"
         return text
 
-    def _request(self, text: str, seed: int | None = None) -> Request:
-        messages = [Message("system", self._plan.instructions), Message("user", text)]
+    def _requests(self, document: Document) -> list[Request]:
+        """What the model is asked: for a document with pictures once, for it takes little more room
+        than they do."""
+        if document.pictures:
+            images = [Image(picture.data, picture.offset) for picture in document.pictures]
+            return [self._request(document.text, images)]
+        found = windows(document.text, self._length, self._longest)
+        return [self._request(window.text) for window in found]
+
+    def _request(self, text: str, images: Sequence[Image] = ()) -> Request:
+        said = Message("user", text, images=images)
         return Request(
-            messages,
+            [Message("system", self._plan.instructions), said],
             constraint=self._constraint,
-            seed=seed,
             owner=self._run.agent,
             priority="low",  # what somebody waits for goes first
         )
@@ -247,13 +257,21 @@ class Extractor:
 
 
 def digest_of(document: Document) -> str:
-    """The name of a document's text."""
-    return _sha256(document.text)
+    """The name of what a document says."""
+    if not document.pictures:
+        return _sha256(document.text)
+    shown = [(one.offset, hashlib.sha256(one.data).hexdigest()) for one in document.pictures]
+    return _sha256(json.dumps([document.text, shown]))
 
 
 def _spans(value: Any, document: Document) -> Mapping[str, Any]:
     """Where every scalar of a record stands in its document, or why it does not."""
     found = align(value, document.text, document.pages)
+    if document.pictures:
+        found = {
+            pointer: Absent(SEEN) if place == Absent(NOWHERE) else place
+            for pointer, place in found.items()
+        }
     return {pointer: place_json(place) for pointer, place in found.items()}
 
 

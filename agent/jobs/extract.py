@@ -133,6 +133,7 @@ def plan_of(
         folder=str(folder or Path.cwd()),
         output=output,
         cache=cache,
+        pictures=engine.sees,
     )
 
 

@@ -151,7 +151,7 @@ class JobRunner:
         extractor = Extractor(self.engine, self.store, job)
         reading = ThreadPoolExecutor(1, thread_name_prefix="documents")
         try:
-            with DocumentReader() as reader:
+            with DocumentReader(pictures=job.plan.pictures) as reader:
 
                 def read(first: int) -> Future[_Page]:
                     return reading.submit(self._read, job, first, waiting, reader)

@@ -16,14 +16,16 @@ LEAST_SURE = 5
 
 @dataclass(frozen=True)
 class Summary:
-    """`seconds` are those of all sittings, from the first start to the last end; `absent` counts
-    the documents that lack a field. `output` is the file that is there, which has all of the job's
-    records where the job is done."""
+    """`pictures` says whether pages that are pictures were shown to the model. `seconds` are those
+    of all sittings, from the first start to the last end; `absent` counts the documents that lack a
+    field. `output` is the file that is there, which has all of the job's records where the job is
+    done."""
 
     job: str
     state: str
     reason: str | None
     model: str
+    pictures: bool
     documents: int
     counts: JobCounts
     failures: Sequence[tuple[str, int]]
@@ -49,6 +51,7 @@ def summary_of(store: Store, job: Job, state: Path, basis: Basis) -> Summary:
         state=how,
         reason=reason,
         model=job.plan.model,
+        pictures=job.plan.pictures,
         documents=job.documents or 0,
         counts=store.jobs.counts(job.id),
         failures=store.jobs.failures(job.id),

@@ -38,7 +38,8 @@ from .responses import RESPONSES
 log = logging.getLogger("gesso")
 
 BODY_LIMIT = 4 * 1024 * 1024
-"""Bytes of the largest request."""
+SEEN_LIMIT = 32 * 1024 * 1024
+"""Bytes of the largest request: of a model that reads no images, and of one that does."""
 BODY_SECONDS = 20.0
 SEND_SECONDS = 60.0
 """How long a client may take to take in the next piece of an answer."""
@@ -49,17 +50,19 @@ DIALECTS = (CHAT, RESPONSES, MESSAGES)
 def application(queue: Queue, keys: Keys, most_tokens: int) -> Starlette:
     """The server of the queue's engine, whose answers have at most so many tokens."""
     engine, since = queue.engine, int(time.time())
+    limit = SEEN_LIMIT if engine.sees else BODY_LIMIT
 
     def generating(dialect: Dialect) -> Route:
         async def ask(request: Request) -> Response:
             client = keys.admit(request.headers)
-            return Generation(queue, dialect, await _body(request), most_tokens, client)
+            return Generation(queue, dialect, await _body(request, limit), most_tokens, client)
 
         return Route(PATHS[dialect.api], ask, methods=["POST"])
 
     async def count_tokens(request: Request) -> Response:
         keys.admit(request.headers)
-        asked = await run_in_threadpool(read_count, await _body(request), most_tokens)
+        fields = await _body(request, limit)
+        asked = await run_in_threadpool(read_count, fields, most_tokens)
         _known(engine, asked.model)
         try:
             tokens = await run_in_threadpool(engine.prompt_tokens, asked.request)
@@ -239,10 +242,10 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: Request, limit: int) -> dict[str, Any]:
     """The body's object. Raises `Refusal`."""
     try:
-        body = await body_of(request, limit=BODY_LIMIT, seconds=BODY_SECONDS)
+        body = await body_of(request, limit=limit, seconds=BODY_SECONDS)
     except BodyError as error:
         kind = "large" if error.status == 413 else "request"
         raise Refusal(error.status, kind, error.what) from None
@@ -290,6 +293,7 @@ def _model(engine: Engine, since: int) -> dict[str, Any]:
         "created": since,
         "owned_by": "gesso",
         "context_length": engine.context_length,
+        "architecture": {"input_modalities": ["text", "image"] if engine.sees else ["text"]},
     }
 
 

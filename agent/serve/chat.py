@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ...engine import Message, Result, ToolCall, Usage
+from ...engine import Message, Result, ToolCall, Usage, with_parts
 from . import reading
 from .dialect import Dialect, counts, event, fresh, openai_problem
 from .fields import understood
@@ -30,9 +30,21 @@ class System(Part):
     content: Content
 
 
+class ImageUrl(Part):
+    url: str
+    detail: Literal["auto"] = "auto"
+
+
+class ImagePart(Part):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
 class User(Part):
     role: Literal["user"]
-    content: Content
+    content: Annotated[
+        tuple[Annotated[Text | ImagePart, Field(discriminator="type")], ...], texts("text")
+    ]
 
 
 class CalledFunction(Part):
@@ -165,6 +177,15 @@ def _messages(turns: Sequence[Turn]) -> list[Message]:
     called: dict[str, str] = {}
     messages = []
     for n, turn in enumerate(turns):
+        if isinstance(turn, User):
+            parts = [
+                reading.image(f"messages[{n}].content[{k}].image_url.url", part.image_url.url)
+                if isinstance(part, ImagePart)
+                else part.text
+                for k, part in enumerate(turn.content)
+            ]
+            messages.append(with_parts(Message("user"), parts))
+            continue
         content = "".join(part.text for part in turn.content)
         if isinstance(turn, Assistant):
             calls = []
@@ -179,7 +200,7 @@ def _messages(turns: Sequence[Turn]) -> list[Message]:
                 raise wrong(place, f"no call before it has the id {turn.tool_call_id!r}")
             messages.append(Message("tool", content, name=called[turn.tool_call_id]))
         else:
-            messages.append(Message("user" if turn.role == "user" else "system", content))
+            messages.append(Message("system", content))
     return messages
 
 

@@ -56,11 +56,13 @@ def _no(*names: str, note: str = "") -> tuple[Field, ...]:
 _STEPS = "the sampler has its own schedule"
 _BOUND = "at most the server's own limit, which ends an answer alike"
 _TOOLS = "functions; always strict"
+_IMAGES = "a user's images as data URLs (`detail`: `auto`), nothing is fetched"
+_BASE64 = "images as `base64`, nothing is fetched"
 _TIER = _neutral("service_tier", "auto", "default")
 
 FIELDS: dict[Api, tuple[Field, ...]] = {
     "chat": (
-        _yes("messages", "texts, calls and their results; no images, audio or files"),
+        _yes("messages", f"texts, calls and their results; {_IMAGES}; no audio or files"),
         _yes("model"),
         _yes("max_completion_tokens", _BOUND),
         _yes("max_tokens", "as `max_completion_tokens`"),
@@ -91,7 +93,7 @@ FIELDS: dict[Api, tuple[Field, ...]] = {
         *_no("function_call", "functions", note="`tools` and `tool_choice` took their place"),
     ),
     "responses": (
-        _yes("input", "a text, or messages, calls and their results"),
+        _yes("input", f"a text, or messages, calls and their results; {_IMAGES}; no files"),
         _yes("model"),
         _yes("instructions"),
         _yes("max_output_tokens", _BOUND),
@@ -118,7 +120,7 @@ FIELDS: dict[Api, tuple[Field, ...]] = {
     ),
     "messages": (
         _yes("max_tokens", _BOUND),
-        _yes("messages", "texts, `tool_use`, `tool_result`; the last one is the user's"),
+        _yes("messages", f"texts, `tool_use`, `tool_result`; {_BASE64}; the last is the user's"),
         _yes("model"),
         _yes("output_config", "`format`: `json_schema` (always strict); no `effort`, no tools"),
         _yes("stream", "a delta a canvas, a call a delta"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ...engine import Message, Result, ToolCall, ToolDeclaration, Usage
+from ...engine import Image, Message, Result, ToolCall, ToolDeclaration, Usage, with_parts
 from . import reading
 from .dialect import Dialect, counts, event, fresh
 from .fields import understood
@@ -46,17 +46,29 @@ class ToolUse(_Cached):
     caller: dict[str, Any] | None = None
 
 
+class Source(Part):
+    type: Literal["base64"]
+    media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
+    data: str
+
+
+class ImageBlock(_Cached):
+    type: Literal["image"]
+    source: Source
+
+
 Texts = Annotated[tuple[Text, ...], texts("text")]
+Shown = Annotated[Text | ImageBlock, Field(discriminator="type")]
 
 
 class ToolResult(_Cached):
     type: Literal["tool_result"]
     tool_use_id: str
-    content: Texts = ()
+    content: Annotated[tuple[Shown, ...], texts("text")] = ()
     is_error: bool = False
 
 
-UserBlock = Annotated[Text | ToolResult, Field(discriminator="type")]
+UserBlock = Annotated[Text | ImageBlock | ToolResult, Field(discriminator="type")]
 AssistantBlock = Annotated[Text | ToolUse, Field(discriminator="type")]
 
 
@@ -164,8 +176,8 @@ def _messages(body: Counted) -> list[Message]:
     messages = [Message("system", system)] if system else []
     called: dict[str, str] = {}
     for n, turn in enumerate(body.messages):
-        text = "".join(block.text for block in turn.content if isinstance(block, Text))
         if isinstance(turn, Assistant):
+            text = "".join(block.text for block in turn.content if isinstance(block, Text))
             made = [block for block in turn.content if isinstance(block, ToolUse)]
             called |= {one.id: one.name for one in made}
             calls = [ToolCall(one.name, one.input) for one in made]
@@ -176,15 +188,31 @@ def _messages(body: Counted) -> list[Message]:
             if one.tool_use_id not in called:
                 what = f"no tool_use before it has the id {one.tool_use_id!r}"
                 raise wrong(f"messages[{n}].content", what)
-            said = "".join(part.text for part in one.content)
+            said = "".join(part.text for part in one.content if isinstance(part, Text))
             content = f"error: {said}" if one.is_error else said
             messages.append(Message("tool", content, name=called[one.tool_use_id]))
-        if text or not results:
-            messages.append(Message("user", text))
+        said = with_parts(Message("user"), _parts(f"messages[{n}].content", turn.content))
+        if said.content or said.images or not results:
+            messages.append(said)
     if messages[-1].role == "assistant":
         place = f"messages[{len(body.messages) - 1}].role"
         raise wrong(place, "an answer cannot be begun for the model: the last turn is the user's")
     return messages
+
+
+def _parts(place: str, blocks: Sequence[Text | ImageBlock | ToolResult]) -> list[str | Image]:
+    """The texts and pictures of blocks. A picture of a tool's result stands with what the user says
+    to it: templates have no place for it in the result."""
+    parts = list[str | Image]()
+    for k, block in enumerate(blocks):
+        if isinstance(block, Text):
+            parts.append(block.text)
+        elif isinstance(block, ImageBlock):
+            parts.append(reading.decoded(f"{place}[{k}].source.data", block.source.data))
+        else:
+            shown = [part for part in block.content if isinstance(part, ImageBlock)]
+            parts += _parts(f"{place}[{k}].content", shown)
+    return parts
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:

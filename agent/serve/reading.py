@@ -6,14 +6,25 @@ does not know is refused by its place in the request (`messages[2].content[0].ty
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ...engine import Constraint, ConstraintError, Message, Request, ToolDeclaration, json_schema
+from ...engine import (
+    Constraint,
+    ConstraintError,
+    Image,
+    Message,
+    Request,
+    ToolDeclaration,
+    json_schema,
+)
 from ...engine import ToolCall as Call
 from .refusal import refusal_of, wrong
 
@@ -21,6 +32,8 @@ Model = TypeVar("Model", bound="Part")
 
 TOKENS_MOST = 2**31 - 1
 SEED_MOST = 2**63
+
+_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 
 Tokens = Annotated[int, Field(ge=1, le=TOKENS_MOST)]
 Seed = Annotated[int, Field(ge=-SEED_MOST, lt=SEED_MOST)]
@@ -118,6 +131,23 @@ def call(place: str, name: str, arguments: str) -> Call:
     if not isinstance(value, dict):
         raise wrong(place, "the arguments of a call are an object")
     return Call(name, value)
+
+
+def image(place: str, url: str) -> Image:
+    """The picture of a data URL (RFC 2397). Raises `Refusal`, also for any other address."""
+    found = _DATA_URL.match(url)
+    if found is None:
+        what = "only a data URL (data:image/png;base64,…): this server fetches nothing"
+        raise wrong(place, what)
+    return decoded(place, url[found.end() :])
+
+
+def decoded(place: str, data: str) -> Image:
+    """The picture that is written in base64. Raises `Refusal`."""
+    try:
+        return Image(base64.b64decode(data, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise wrong(place, f"not base64: {error}") from None
 
 
 def request(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ...engine import Message, Result, ToolCall, Usage
+from ...engine import Message, Result, ToolCall, Usage, with_parts
 from . import reading
 from .dialect import Dialect, counts, event, fresh, openai_problem
 from .fields import understood
@@ -29,13 +29,22 @@ class Text(Part):
     logprobs: Annotated[tuple[Any, ...], Field(max_length=0)] = ()
 
 
+class InputImage(Part):
+    type: Literal["input_image"]
+    image_url: str
+    detail: Literal["auto"] = "auto"
+
+
 Content = Annotated[tuple[Text, ...], texts("input_text")]
+Seen = Annotated[
+    tuple[Annotated[Text | InputImage, Field(discriminator="type")], ...], texts("input_text")
+]
 
 
 class Turn(Part):
     type: Literal["message"]
     role: Literal["user", "assistant", "system", "developer"]
-    content: Content
+    content: Seen
     id: str | None = None
     status: Status | None = None
 
@@ -177,7 +186,16 @@ def _messages(items: Sequence[Turn | FunctionCall | FunctionCallOutput]) -> list
             messages.append(Message("tool", content, name=called[item.call_id]))
         else:
             role = "system" if item.role == "developer" else item.role
-            messages.append(Message(role, "".join(part.text for part in item.content)))
+            parts = []
+            for k, part in enumerate(item.content):
+                if isinstance(part, Text):
+                    parts.append(part.text)
+                    continue
+                place = f"input[{n}].content[{k}]"
+                if role != "user":
+                    raise wrong(f"{place}.type", "images stand in a user's messages")
+                parts.append(reading.image(f"{place}.image_url", part.image_url))
+            messages.append(with_parts(Message(role), parts))
     return messages
 
 

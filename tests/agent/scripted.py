@@ -34,6 +34,7 @@ class ScriptedEngine:
     name = "scripted"
     device = "cpu"
     context_length = 4096
+    sees = False
 
     def __init__(self, turns: Sequence[Result | Callable[[Request], Result]]) -> None:
         self.turns = turns

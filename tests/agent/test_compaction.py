@@ -96,8 +96,8 @@ def test_a_summary_that_spends_the_budget_stops_the_run(
 
 def test_a_short_conversation_is_left_alone() -> None:
     stored = [StoredMessage(n, role, "") for n, role in enumerate(["system", "user", "assistant"])]
-    assert needed(stored, 100, 0, 4096) is None
-    assert needed(stored, 4000, 0, 4096) is None, "there is nothing before the last turn"
+    assert needed(stored, 100, 4096) is None
+    assert needed(stored, 4000, 4096) is None, "there is nothing before the last turn"
 
 
 ROLES = st.lists(st.sampled_from(["turn", "summary"]), max_size=12)
@@ -109,7 +109,7 @@ def test_what_the_model_reads_begins_with_the_request_and_ends_with_the_last_tur
 ) -> None:
     stored = [StoredMessage(0, "system", "Be brief."), StoredMessage(1, "user", "Go.")]
     for step in steps:
-        kept = needed(stored, 10**6, 0, 4096)
+        kept = needed(stored, 10**6, 4096)
         if step == "turn":
             stored.append(StoredMessage(len(stored), "assistant", f"turn {len(stored)}"))
             stored.append(StoredMessage(len(stored), "tool", f"result {len(stored)}", name="t"))

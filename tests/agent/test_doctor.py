@@ -11,8 +11,10 @@ from gesso.agent import Runtime
 from gesso.agent.doctor import Check, examine
 from gesso.agent.errors import ProjectError
 from gesso.tools import sandbox
+from oracle import Shape, save_checkpoint
 from postgresql import ON_POSTGRESQL
 from scripted import engine, says
+from served import served
 
 
 def checks(project: Path) -> dict[str, Check]:
@@ -126,6 +128,22 @@ def test_a_model_is_looked_for_and_not_downloaded(
     found = checks(project)[f"model {folder}"]
     assert found.level == "problem"
     assert found.finding == f"{folder} lacks tokenizer.json, *.safetensors"
+
+
+def test_a_model_that_reads_images_is_told_of(project: Path) -> None:
+    folder = project / "checkpoint"
+    save_checkpoint(folder, Shape("seeing", layers="sf"))
+    (project / "gesso.toml").write_text(f"model = '{folder}'\n")
+    assert checks(project)[f"model {folder}"].finding == f"is in {folder}; it reads images"
+    (folder / "model.safetensors").write_bytes(b"{}")
+    assert checks(project)[f"model {folder}"].level == "problem"
+    (project / "gesso.toml").write_text("model = 'sketch'\n")
+    assert "it reads images" not in checks(project)["model sketch"].finding
+    for told, said in (({}, ""), ({"capabilities": ["multimodal"]}, ", and images")):
+        with served([], models=[{"id": "m", "context_length": 900, **told}]) as (url, _):
+            (project / "gesso.toml").write_text(f"model = '{url}#m'\n")
+            found = checks(project)[f"model {url}#m"]
+        assert found.finding == f"its server answers; it reads 900 tokens{said}"
 
 
 def test_a_missing_sandbox_matters_to_agents_that_run_commands(

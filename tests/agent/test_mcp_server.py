@@ -37,6 +37,7 @@ class Clerk:
     name = "scripted"
     device = "cpu"
     context_length = 4096
+    sees = False
 
     def generate(self, request: Any) -> Any:
         from scripted import calls, says

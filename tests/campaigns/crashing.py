@@ -51,6 +51,7 @@ class Told:
     name = "told"
     device = "cpu"
     context_length = 100_000
+    sees = False
 
     def generate(self, request: Request) -> Result:
         time.sleep(BLINK)

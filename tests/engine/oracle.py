@@ -18,6 +18,8 @@ from transformers import (
 
 TEMPLATE = Path(__file__).parents[2] / "engine" / "sketch" / "chat_template.jinja"
 VOCABULARY = 600
+PATCH, POOL, SOFT_TOKENS = 4, 3, 70
+"""Pixels of a patch's side, patches of a square's, and squares of an image, at most."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Shape:
     top_k: int = 2
     window: int = 8
     canvas: int = 12
+    both_ways: bool = True
+    clipped: bool = False
+    standardized: bool = True
 
 
 SHAPES = [
@@ -42,6 +47,36 @@ SHAPES = [
     Shape("one expert", layers="sf", experts=1, top_k=1, window=5),
     Shape("many experts", layers="ff", experts=16, top_k=8, heads=2, groups=2, full_groups=2),
 ]
+
+
+def write_vocabulary(file: Path) -> dict[str, int]:
+    """A tokenizer with the markers of images; its control tokens, by their text."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    size = write_tokenizer(file, ["total", "company"])
+    data = json.loads(file.read_text())
+    for number, text in enumerate(["<|image>", "<image|>", "<|image|>"]):
+        data["added_tokens"].append(
+            data["added_tokens"][0] | {"id": size + number, "content": text}
+        )
+    file.write_text(json.dumps(data))
+    return {entry["content"]: entry["id"] for entry in data["added_tokens"] if entry["special"]}
+
+
+def seeing(template: str) -> str:
+    """A chat template with images in a user's turn, written as Gemma 4's own writes them."""
+    macro = """{%- macro parts(content) -%}
+    {%- if content is string -%}{{ content | trim }}
+    {%- else -%}
+        {%- for part in content -%}
+            {{ '<|image|>' if part.type == 'image' else part.text | trim }}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro -%}
+"""
+    plain = "<|turn>user{{ '\\n' }}{{ message.content | trim }}"
+    assert plain in template
+    seen = plain.replace("message.content | trim", "parts(message.content)")
+    return macro + template.replace(plain, seen)
 
 
 def save_checkpoint(folder: Path, shape: Shape, seed: int = 0) -> DiffusionGemmaForBlockDiffusion:
@@ -67,35 +102,59 @@ def save_checkpoint(folder: Path, shape: Shape, seed: int = 0) -> DiffusionGemma
         max_position_embeddings=1024,
         layer_types=[kinds[kind] for kind in shape.layers],
         initializer_range=0.5,
+        use_bidirectional_attention="vision" if shape.both_ways else None,
         **full_layers,
     )
     vision = Gemma4VisionConfig(
         hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
+        intermediate_size=24,
+        num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=2,
         head_dim=8,
-        patch_size=4,
+        patch_size=PATCH,
+        pooling_kernel_size=POOL,
+        position_embedding_size=POOL * SOFT_TOKENS,
+        use_clipped_linears=shape.clipped,
+        standardize=shape.standardized,
+        initializer_range=0.5,
     )
+    controls = write_vocabulary(folder / "tokenizer.json")
     config = DiffusionGemmaConfig(
-        text_config=text, vision_config=vision, canvas_length=shape.canvas
+        text_config=text,
+        vision_config=vision,
+        canvas_length=shape.canvas,
+        boi_token_id=controls["<|image>"],
+        eoi_token_id=controls["<image|>"],
+        image_token_id=controls["<|image|>"],
     )
     model = DiffusionGemmaForBlockDiffusion(config).eval()
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             if "layer_scalar" in name:
                 buffer.fill_(float(torch.rand(())) + 0.5)
+            elif name.endswith(("_min", "_max")):
+                buffer.fill_(-0.8 if name.endswith("_min") else 0.8)
+            elif "std_" in name:
+                buffer.copy_(torch.rand_like(buffer) + 0.5)
         for name, parameter in model.named_parameters():
             if "norm" in name or "scale" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
+            elif "position_embedding_table" in name:
+                parameter.copy_(torch.randn_like(parameter))
     model.save_pretrained(folder)
-    write_tokenizer(folder / "tokenizer.json", ["total", "company"])
-    controls = {
-        entry["content"]: entry["id"]
-        for entry in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
-    }
-    (folder / "chat_template.jinja").write_text(TEMPLATE.read_text())
+    (folder / "processor_config.json").write_text(
+        json.dumps(
+            {
+                "image_processor": {
+                    "max_soft_tokens": SOFT_TOKENS,
+                    "patch_size": PATCH,
+                    "pooling_kernel_size": POOL,
+                }
+            }
+        )
+    )
+    (folder / "chat_template.jinja").write_text(seeing(TEMPLATE.read_text()))
     ends = [controls["<eos>"], controls["<turn|>"], controls["<|tool_response>"]]
     (folder / "generation_config.json").write_text(
         json.dumps(

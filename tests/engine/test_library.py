@@ -68,8 +68,18 @@ def test_without_a_cache_there_is_nothing(tmp_path: Path) -> None:
 def test_a_sound_checkpoint_is_verified_to_the_byte(cache: Path) -> None:
     (one,) = stored(cache)
     found = list(verify(one.folder))
-    assert [checked.wrong for checked in found] == [None] * 5
-    assert found[-1].how.endswith("as the hub has them")
+    assert [checked.wrong for checked in found] == [None] * 6
+    assert found[-2].how.endswith("as the hub has them")
+    assert found[-1].file == "vision tower"
+
+
+def test_a_processor_that_does_not_fit_the_tower_is_found(cache: Path) -> None:
+    (one,) = stored(cache)
+    (one.folder / "processor_config.json").unlink()
+    (wrong,) = [checked for checked in verify(one.folder) if checked.wrong]
+    assert wrong.file == "vision tower"
+    assert "patch_size is 16 for the processor" in str(wrong.wrong)
+    assert not [checked for checked in verify("sketch") if checked.file == "vision tower"]
 
 
 def flip(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from gesso.engine import (
     AnswerError,
     ContextError,
     EngineError,
+    Image,
     Message,
     RemoteEngine,
     Request,
@@ -66,6 +68,55 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
 
 
 # what is sent
+
+
+@pytest.mark.parametrize(
+    ("data", "media"),
+    [
+        (b"\x89PNG\r\n", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+        (b"II*\0", "image/tiff"),
+    ],
+)
+def test_an_image_is_sent_along_where_it_stands(remote: Remote, data: bytes, media: str) -> None:
+    engine, server = remote([says("Fine.")])
+    said = Message("user", "Is it? Well?", images=[Image(data, 6)])
+    engine.generate(Request([said]))
+    (sent,) = server.asked[0]["messages"]
+    url = f"data:{media};base64,{base64.b64encode(data).decode()}"
+    assert sent["content"] == [
+        {"type": "text", "text": "Is it?"},
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "text", "text": " Well?"},
+    ]
+
+
+def test_a_server_that_refuses_images_is_asked_for_schemas_all_the_same(remote: Remote) -> None:
+    engine, server = remote([refuses(400, "this model has no image input"), says('"yes"')])
+    held = json_schema({"enum": ["yes"]})
+    shown = Request([Message("user", "?", images=[Image(b"\x89PNG")])], constraint=held)
+    with pytest.raises(RequestError, match="no image input"):
+        engine.generate(shown)
+    assert engine.generate(Request([Message("user", "?")], constraint=held)).value == "yes"
+    assert "response_format" in server.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("told", "sees"),
+    [
+        ({}, False),
+        ({"architecture": {"input_modalities": ["text", "image"]}}, True),
+        ({"architecture": {"input_modalities": ["text"]}}, False),
+        ({"capabilities": ["completion", "multimodal"]}, True),
+    ],
+)
+def test_whether_it_reads_images_is_what_the_server_says_or_the_person(
+    remote: Remote, told: Body, sees: bool
+) -> None:
+    engine, _ = remote([says("")], models=[{"id": "m", **told}])
+    assert engine.sees is sees
+    assert remote([says("")], models=[{"id": "m", **told}], sees=not sees)[0].sees is not sees
 
 
 def test_a_turn_is_asked_for_and_metered(remote: Remote) -> None:

@@ -481,7 +481,7 @@ class Counted:
 
 
 def counting_plan(owner: str, priority: Any, prompt: int, tokens: int) -> Plan:
-    return Plan([0] * prompt, tokens, 1, None, None, None, None, owner, priority)
+    return Plan([0] * prompt, {}, tokens, 1, None, None, None, None, owner, priority)
 
 
 Asked = tuple[str, str, int, int, int, bool]

@@ -14,6 +14,7 @@ from gesso.agent.serve.refusal import Refusal
 from gesso.agent.serve.responses import RESPONSES
 from receipts_to_serve import SCHEMA
 
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
 FUNCTION: dict[str, Any] = {"name": "save", "description": "Save it.", "parameters": SCHEMA}
 BODIES: list[tuple[Dialect, dict[str, Any]]] = [
     (
@@ -22,7 +23,13 @@ BODIES: list[tuple[Dialect, dict[str, Any]]] = [
             "model": "sketch",
             "messages": [
                 {"role": "system", "content": "Read."},
-                {"role": "user", "content": [{"type": "text", "text": "12.50"}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "12.50"},
+                        {"type": "image_url", "image_url": {"url": PICTURE, "detail": "auto"}},
+                    ],
+                },
                 {
                     "role": "assistant",
                     "content": None,
@@ -52,7 +59,13 @@ BODIES: list[tuple[Dialect, dict[str, Any]]] = [
             "model": "sketch",
             "instructions": "Read.",
             "input": [
-                {"role": "user", "content": [{"type": "input_text", "text": "12.50"}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_text", "text": "12.50"},
+                        {"type": "input_image", "image_url": PICTURE},
+                    ],
+                },
                 {"type": "function_call", "call_id": "one", "name": "save", "arguments": "{}"},
                 {"type": "function_call_output", "call_id": "one", "output": "saved"},
             ],
@@ -75,7 +88,21 @@ BODIES: list[tuple[Dialect, dict[str, Any]]] = [
                 {
                     "role": "user",
                     "content": [
-                        {"type": "tool_result", "tool_use_id": "one", "content": "saved"},
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "one",
+                            "content": [
+                                {"type": "text", "text": "saved"},
+                                {
+                                    "type": "image",
+                                    "source": {
+                                        "type": "base64",
+                                        "media_type": "image/png",
+                                        "data": "iVBORw0KGgo=",
+                                    },
+                                },
+                            ],
+                        },
                         {"type": "text", "text": "And now?"},
                     ],
                 },
