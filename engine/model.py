@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from .cache import KVCache
 from .config import Rotary, TextConfig
+from .kernels import launches_on
 from .quantized import Codes, Quantised
 from .views import Block, Pass, Span, View, causal_block, causal_blocks
 
@@ -186,6 +187,10 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
         """[N, D] in, [N, D] out: tokens are sorted by expert, so each one's are contiguous."""
+        if launches_on(x.device) and not torch.is_grad_enabled():
+            from .kernels.experts import routed
+
+            return routed(x, weights, experts, self.gate_up_proj, self.down_proj)
         top_k = experts.shape[1]
         order = experts.flatten().argsort(stable=True)  # [N * top_k]
         rows = order // top_k
