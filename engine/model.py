@@ -439,10 +439,14 @@ class DiffusionGemma(nn.Module):
         x = last(x, rotary[last.self_attn.sliding], views, True)
         return self.norm(x)
 
+    def outputs(self, states: Tensor) -> Tensor:
+        """What the tied head makes of normalised states, before the soft-cap."""
+        return linear(states, self.embed_tokens.weight)
+
     def logits(self, states: Tensor) -> Tensor:
         """Soft-capped float32 logits of normalised states, through the tied head."""
         cap = self.config.final_logit_softcapping
-        raw = linear(states, self.embed_tokens.weight).float()
+        raw = self.outputs(states).float()
         if torch.is_grad_enabled():
             return torch.tanh(raw / cap) * cap
         return raw.div_(cap).tanh_().mul_(cap)

@@ -154,14 +154,13 @@ class Turn:
             last[:] = [step]
             tokens = step.reading.tokens[len(known) :]
             of = slice(len(known), len(known) + len(tokens))
-            scaled = step.distribution.scaled[of].gather(1, tokens[:, None])[:, 0]
-            sure = (scaled - step.distribution.normaliser[of]).exp()
+            sure = step.distribution.sure(of, tokens)
             return canvas.reads(tokens.tolist(), sure.tolist())
 
         yield from shown(denoise(model, cache, length, generation, noise, course, known), read)
         own = slice(len(known), last[0].reading.length)
         tokens = last[0].reading.tokens[own]
-        logits = permitted(last[0].distribution.scaled[own], course.allowed(tokens.tolist()))
+        logits = permitted(last[0].distribution.logits(own), course.allowed(tokens.tolist()))
         canvas.settle(tokens.tolist(), chances(logits, tokens))
 
     def _cut(self, tokens: Sequence[int]) -> list[int]:
