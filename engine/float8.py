@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 LARGEST = 448.0
 """The largest number of E4M3."""
-_TINY = 1e-12  # a row or token of zeros has this scale
+TINY = 1e-12
+"""The scale of a row of zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +84,5 @@ class Float8(nn.Module):
 def scaled_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [..., C] as values in E4M3 and a scale [...] in float32 for each."""
     wide = x.float()
-    scale = (wide.abs().amax(-1) / LARGEST).clamp_min(_TINY)
+    scale = (wide.abs().amax(-1) / LARGEST).clamp_min(TINY)
     return (wide / scale[..., None]).to(torch.float8_e4m3fn), scale

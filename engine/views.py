@@ -63,6 +63,12 @@ class Pass:
     soft: Tensor | None = None
 
 
+def are_canvases(passes: Sequence[Pass]) -> bool:
+    """Whether all passes are the denoiser's, over canvases of one length."""
+    lengths = {len(one.tokens) for one in passes}
+    return len(lengths) == 1 and all(one.view.denoises for one in passes)
+
+
 def causal_blocks(start: int, count: int, window: int, device: torch.device) -> list[Block]:
     """`count` tokens behind `start` others: each sees those before it, in a sliding layer the last
     `window`, itself counted."""
