@@ -8,9 +8,11 @@ tensors are recognised and left unread.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -22,7 +24,9 @@ from torch import Tensor
 from .adapter import Adapter
 from .config import ModelConfig
 from .errors import CheckpointError
-from .formats import dense, split
+from .float8 import Float8, Scaled
+from .formats import dense, float8, split
+from .kernels import launches_on
 from .model import DiffusionGemma
 from .quantized import Codes, Kind, Quantised
 from .shards import Shards
@@ -34,6 +38,7 @@ FILES = ["*.json", "*.jinja", "*.safetensors"]
 """What is downloaded of a checkpoint."""
 _KEPT = ("embed_tokens", "router")
 """Weights that are never quantised: looked up by row, or small and decisive."""
+Weight = Tensor | Float8 | Quantised
 Progress = Callable[[int, int], None]
 """Is told how many tensors of how many are there."""
 _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
@@ -70,7 +75,7 @@ def locate(model: str | Path, *, download: bool = True) -> Path:
 class _Slot:
     """Where one published tensor lives in the model: a tensor, and its rows if it is stacked."""
 
-    target: Tensor | Quantised | Codes
+    target: Tensor | Float8 | Scaled | Quantised | Codes
     rows: slice
 
     def view(self) -> Tensor:
@@ -80,6 +85,14 @@ class _Slot:
     @property
     def shape(self) -> torch.Size:
         return torch.Size((self.rows.stop - self.rows.start, *self.target.shape[1:]))
+
+    def take(self, stored: tuple[Tensor, Tensor] | None) -> bool:
+        """Take a weight's values in FP8 and their scale as they are, where there are some and this
+        holds such; whether it did."""
+        if stored is None or not isinstance(self.target, Float8 | Scaled):
+            return False
+        self.target[self.rows].take(*stored)
+        return True
 
     def fill(self, weight: Tensor) -> None:
         if isinstance(self.target, Tensor):
@@ -92,13 +105,13 @@ def _slots(model: DiffusionGemma) -> dict[str, _Slot]:
     """Every published tensor name of the text model, with its place."""
     slots: dict[str, _Slot] = {}
 
-    def add(name: str, target: Tensor | Quantised, start: int = 0, rows: int | None = None) -> None:
+    def add(name: str, target: Weight, start: int = 0, rows: int | None = None) -> None:
         stop = target.shape[0] if rows is None else start + rows
         if isinstance(target, Tensor):
             target = target.detach()
         slots[name] = _Slot(target, slice(start, stop))
 
-    def add_gated(name: str, gate_up: Tensor | Quantised, down: Tensor | Quantised) -> None:
+    def add_gated(name: str, gate_up: Weight, down: Weight) -> None:
         half = gate_up.shape[0] // 2
         add(f"{name}gate_proj.weight", gate_up, 0, half)
         add(f"{name}up_proj.weight", gate_up, half, half)
@@ -150,7 +163,7 @@ def _single_experts(model: DiffusionGemma) -> dict[str, tuple[str, _Slot]]:
         ]
         for number in range(len(experts.gate_up_proj)):
             for part, stacked, rows in parts:
-                weight: Tensor | Codes = getattr(experts, stacked)[number]
+                weight: Tensor | Scaled | Codes = getattr(experts, stacked)[number]
                 name = f"{prefix}{number}.{part}.weight"
                 found[name] = (f"{prefix}{stacked}", _Slot(weight, rows))
     return found
@@ -167,28 +180,32 @@ def load_weights(
     progress: Progress | None = None,
 ) -> DiffusionGemma:
     """Build the model on its device and fill it from the folder's safetensors files; what is
-    quantised there is read as what it stands for. The LoRA `adapter` of a folder is merged, and
-    with `quantize` projections and experts are quantised, as they are read.
+    quantised there is read as what it stands for, except that FP8 stays FP8 on a GPU. The LoRA
+    `adapter` of a folder is merged, and with `quantize` projections and experts are quantised, as
+    they are read.
 
     Raises:
         CheckpointError: a file cannot be read, or a tensor is missing, unknown, truncated or of
             another shape than the configuration says; the message names it.
     """
-    with torch.device("meta"):
-        model = DiffusionGemma(config.text_config)
-    model = model.to(dtype)
-    if quantize is not None:
-        _quantise(model, quantize)
-    model = model.to_empty(device=device).eval().requires_grad_(False)
-    missing, single = _slots(model), _single_experts(model)
-    waiting = Counter(stacked for stacked, _ in single.values())
     shards = Shards(folder)
-    added = None if adapter is None else Adapter(adapter)
     weights: dict[str, dict[str, str]] = {}
     for name in shards.files:
         if not name.startswith(_VISION):
             weight, part = split(name)
             weights.setdefault(weight, {})[part] = name
+    with torch.device("meta"):
+        model = DiffusionGemma(config.text_config)
+    model = model.to(dtype)
+    if quantize is not None:
+        _replace(model, lambda _, weight: Quantised(weight.shape, quantize, "meta"))
+    elif launches_on(torch.device(device)):
+        kept = _in_float8(shards, weights)
+        _replace(model, lambda name, weight: Float8(weight.shape, "meta") if name in kept else None)
+    model = model.to_empty(device=device).eval().requires_grad_(False)
+    missing, single = _slots(model), _single_experts(model)
+    waiting = Counter(stacked for stacked, _ in single.values())
+    added = None if adapter is None else Adapter(adapter)
     for number, (name, parts) in enumerate(weights.items(), 1):
         file = shards.files[next(iter(parts.values()))]
         slot = missing.pop(name, None)
@@ -201,17 +218,17 @@ def load_weights(
             if name.startswith(_TIED):
                 continue
             raise CheckpointError(f"{file}: {name} is not a tensor of this model")
-        stored = dense(
-            f"{file}: {name}",
-            {part: shards.read(stored) for part, stored in parts.items()},
-            config.packed_bits,
-        )
+        read = {part: shards.read(stored) for part, stored in parts.items()}
+        stored = dense(f"{file}: {name}", read, config.packed_bits)
         if stored.shape != slot.shape:
             raise CheckpointError(
                 f"{file}: {name} has shape {list(stored.shape)},"
                 f" config.json says {list(slot.shape)}"
             )
-        slot.fill(stored if added is None else added.merged(name, stored))
+        if added is not None:
+            slot.fill(added.merged(name, stored))
+        elif not slot.take(float8(read)):
+            slot.fill(stored)
         if progress is not None:
             progress(number, len(weights))
     shards.close()
@@ -224,15 +241,45 @@ def load_weights(
     return model
 
 
-def _quantise(model: DiffusionGemma, kind: Kind) -> None:
-    """Put codes in the place of the weights of projections and experts."""
+def _replace(
+    model: DiffusionGemma, instead: Callable[[str, Tensor], Float8 | Quantised | None]
+) -> None:
+    """Put something in the place of the weights of projections and experts, by their names."""
     for name, module in model.named_modules():
         if any(part in name.split(".") for part in _KEPT):
             continue
         for parameter, weight in list(module.named_parameters(recurse=False)):
-            if weight.ndim >= 2:
+            found = instead(f"{name}.{parameter}", weight) if weight.ndim >= 2 else None
+            if found is not None:
                 delattr(module, parameter)
-                module.add_module(parameter, Quantised(weight.shape, kind, "meta"))
+                module.add_module(parameter, found)
+
+
+def _in_float8(shards: Shards, weights: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """The model's own weights of which every part is published in E4M3 with a scale for all of it
+    or for each row."""
+    found: dict[str, bool] = {}
+    for name, parts in weights.items():
+        own = _own_name(name)
+        found[own] = found.get(own, True) and _has_row_scales(shards, parts)
+    return {own for own, kept in found.items() if kept}
+
+
+def _has_row_scales(shards: Shards, parts: Mapping[str, str]) -> bool:
+    if not {"weight", "weight_scale"} <= parts.keys() or "weight_scale_2" in parts:
+        return False
+    form, shape = shards.form(parts["weight"])
+    _, scale = shards.form(parts["weight_scale"])
+    return form == "F8_E4M3" and len(shape) == 2 and prod(scale) in (1, shape[0])
+
+
+def _own_name(published: str) -> str:
+    """The model's own weight that a published one is, or is a part of."""
+    own = published.removeprefix("model.decoder.")
+    own = own.replace("self_conditioning.", "self_conditioning.mlp.")
+    own = re.sub(r"\b[qkv]_proj\b", "qkv_proj", own)
+    own = re.sub(r"\b(gate|up)_proj\b", "gate_up_proj", own)
+    return re.sub(r"\bexperts\.\d+\.(\w+)\.weight", r"experts.\1", own)
 
 
 def save_weights(model: DiffusionGemma, file: Path, dtype: torch.dtype) -> None:

@@ -1,8 +1,8 @@
 """Weights in FP8 (E4M3) with a scale for every row, as published FP8 checkpoints have them.
 
-A product is taken in FP8: the activations are scaled token by token, by the largest magnitude of
-each, as those checkpoints were made for ("FP8-dynamic" of compressed-tensors). Where a weight comes
-in FP8 its codes and scales are kept as they are; another one is rounded to the nearest code.
+A product is taken in FP8 where the device can: the activations are scaled token by token, by the
+largest magnitude of each, as those checkpoints were made for ("FP8-dynamic" of compressed-tensors).
+Elsewhere, and by the experts, a weight is multiplied as what it stands for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from .kernels import launches_on
 
 LARGEST = 448.0
 """The largest number of E4M3."""
@@ -86,3 +88,29 @@ def scaled_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     wide = x.float()
     scale = (wide.abs().amax(-1) / LARGEST).clamp_min(TINY)
     return (wide / scale[..., None]).to(torch.float8_e4m3fn), scale
+
+
+def multiplies(x: Tensor, weight: Float8 | Scaled) -> bool:
+    """Whether the device multiplies them in FP8: NVIDIA's from Ada and Hopper on do, in bf16 and by
+    sixteens."""
+    if x.dtype != torch.bfloat16 or not launches_on(x.device) or torch.version.hip:
+        return False
+    able = torch.cuda.get_device_capability(x.device) >= (8, 9)
+    return able and not any(size % 16 for size in weight.shape)
+
+
+def multiplied(x: Tensor, weight: Float8 | Scaled) -> Tensor:
+    """x [..., C] by a weight [R, C], both in FP8, summed in float32 and given back in bf16."""
+    if x.device.type == "cuda":
+        from .kernels.float8 import scaled_rows as scaled
+    else:
+        scaled = scaled_rows
+    values, scale = scaled(x.flatten(0, -2))
+    product = torch.ops.aten._scaled_mm(
+        values,
+        weight.values.t(),
+        scale[:, None],
+        weight.scale[None],
+        out_dtype=torch.bfloat16,
+    )
+    return product.view(*x.shape[:-1], -1)

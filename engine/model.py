@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from .cache import KVCache
 from .config import Rotary, TextConfig
+from .float8 import Float8, Scaled, multiplied, multiplies
 from .kernels import launches_on
 from .quantized import Codes, Quantised
 from .views import Block, Pass, Span, View, are_canvases, causal_block, causal_blocks
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
 _FEW = 8  # tokens
 
 
-def linear(x: Tensor, weight: Tensor | Quantised | Codes) -> Tensor:
+def linear(x: Tensor, weight: Tensor | Float8 | Scaled | Quantised | Codes) -> Tensor:
     """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
     another routine than many, and come out another in the last bit than they do in company."""
+    if isinstance(weight, Float8 | Scaled) and multiplies(x, weight):
+        return multiplied(x, weight)
     if not isinstance(weight, Tensor):
         weight = weight.dense(x.dtype)
     tokens = x.numel() // x.shape[-1]

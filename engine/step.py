@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,9 +55,8 @@ class Steps:
 class Step:
     """The step of B canvases of L tokens; on a GPU it is captured when it is first run."""
 
-    def __init__(
-        self, model: DiffusionGemma, canvases: int, length: int, pool: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, model: DiffusionGemma, canvases: int, length: int, pool: Any) -> None:
+        """`pool` is the memory that captures share (`torch.cuda.graph_pool_handle`)."""
         self._model = model
         self._pool = pool
         self._graph: torch.cuda.CUDAGraph | None = None

@@ -52,7 +52,7 @@ def cases() -> Iterator[tuple[Any, Mapping[str, Any], Mapping[str, str]]]:
         yield attention._attend, {**tiles, **size, **share, "num_warps": 8, "num_stages": 2}, texts
         yield attention._join, {**size, "PARTS": 5, "ROWS": attention._ROWS}, texts
 
-    rows = dict.fromkeys(("x", "inner", "apart", "shares"), "*bf16")
+    rows: dict[str, str] = dict.fromkeys(("x", "inner", "apart", "shares"), "*bf16")
     rows |= dict.fromkeys(("order", "ends", "chosen"), "*i32")
     rows |= dict.fromkeys(("hidden", "width", "rows"), "i32")
     yield experts._route, {"BLOCK": 1024}, rows
