@@ -198,10 +198,12 @@ def load_weights(
         model = DiffusionGemma(config.text_config)
     model = model.to(dtype)
     if quantize is not None:
-        _replace(model, lambda _, weight: Quantised(weight.shape, quantize, "meta"))
+        replace_weights(model, lambda _, weight: Quantised(weight.shape, quantize, "meta"))
     elif launches_on(torch.device(device)):
         kept = _in_float8(shards, weights)
-        _replace(model, lambda name, weight: Float8(weight.shape, "meta") if name in kept else None)
+        replace_weights(
+            model, lambda name, weight: Float8(weight.shape, "meta") if name in kept else None
+        )
     model = model.to_empty(device=device).eval().requires_grad_(False)
     missing, single = _slots(model), _single_experts(model)
     waiting = Counter(stacked for stacked, _ in single.values())
@@ -241,7 +243,7 @@ def load_weights(
     return model
 
 
-def _replace(
+def replace_weights(
     model: DiffusionGemma, instead: Callable[[str, Tensor], Float8 | Quantised | None]
 ) -> None:
     """Put something in the place of the weights of projections and experts, by their names."""
@@ -282,9 +284,12 @@ def _own_name(published: str) -> str:
     return re.sub(r"\bexperts\.\d+\.(\w+)\.weight", r"experts.\1", own)
 
 
+def published(model: DiffusionGemma) -> dict[str, Tensor]:
+    """The model's tensors under their published names, in its own storage; none is quantised."""
+    return {name: slot.view() for name, slot in _slots(model).items()}
+
+
 def save_weights(model: DiffusionGemma, file: Path, dtype: torch.dtype) -> None:
     """Write the model's tensors under their published names."""
-    tensors = {
-        name: slot.view().to(dtype).contiguous().clone() for name, slot in _slots(model).items()
-    }
+    tensors = {name: view.to(dtype).contiguous().clone() for name, view in published(model).items()}
     save_file(tensors, file, metadata={"format": "pt"})
