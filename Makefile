@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-gpu bench-monitor pictures train eval ablation soak snapshots load test-postgres clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-gpu bench-monitor pictures train eval ablation soak snapshots load storm test-postgres clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ campaigns: $(VENV)/.installed-dev  ## the attacks: thousands of drawn cases agai
 MINUTES ?= 180
 soak: $(VENV)/.installed-dev  ## twenty agents on the bundled model for hours: is memory level, is nothing lost?
 	$(BIN)/python tests/campaigns/soak.py --minutes $(MINUTES)
+
+storm: $(VENV)/.installed-dev  ## ten thousand requests that come and are given up: is one lost, mixed up, or left in memory?
+	OMP_NUM_THREADS=1 $(BIN)/python tests/campaigns/storm.py
 
 load: $(VENV)/.installed-dev  ## sixty-four clients on the served model for a minute: is a request lost or mixed up?
 	OMP_NUM_THREADS=1 $(BIN)/python tests/campaigns/serve_load.py

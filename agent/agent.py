@@ -27,19 +27,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..engine import Priority
 from ..tools import Host, Rules, Sandbox, SecretName
 from ..tools.people import PERSON
 from .budget import Budget
 from .frontmatter import FrontMatter, read
 from .skill import SkillName
 from .trigger import AGENT_NAME, FolderTrigger, MessageTrigger, Trigger, known_fields
-
-Priority = Literal["high", "normal", "low"]
 
 
 class _Part(BaseModel):
@@ -67,8 +66,8 @@ class Agent(_Part):
 
     `recall` facts that the run's message recalls stand in its prompt.
 
-    At most `concurrency` of the agent's runs are under way at once; of those that are queued, the
-    agents' of a higher `priority` go first.
+    At most `concurrency` of the agent's runs are under way at once; of those that are queued, and
+    of the turns that wait for the model, the agents' of a higher `priority` go first.
 
     `tools` names built-in tools, and those of the MCP servers in the project's `mcp.json` as
     `SERVER/TOOL` or, all of them, `SERVER/*`; so do the rules of `permissions`. Without

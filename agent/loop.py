@@ -16,8 +16,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -26,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from ..engine import (
     AnswerError,
     AnyEngine,
-    Engine,
+    CapacityError,
     EngineError,
     Message,
     RemoteEngine,
@@ -128,11 +127,6 @@ class Loop:
         self._tables = tables
         self.events = events
         self._warned: set[tuple[str, date]] = set()
-        # One canvas at a time, all on one thread: what a generation frees is of use to the next.
-        self._generating = ThreadPoolExecutor(1, thread_name_prefix="engine")
-
-    def close(self) -> None:
-        self._generating.shutdown()
 
     def run(self, journal: Journal, run: str, part: int, job: Job) -> RunState:
         """Take a part of the job to its end; what breaks on the way is the run's state and
@@ -204,7 +198,7 @@ class Loop:
             seed=seed,
             max_tokens=tokens_left,
         )
-        return self._generated(job.model, request) | {"outside": _from_outside(blocks)}
+        return self._generated(job, request) | {"outside": _from_outside(blocks)}
 
     def _day(self, agent: Agent) -> str | None:
         """The day's limit that is reached, in words."""
@@ -249,11 +243,12 @@ class Loop:
         self, job: Job, stored: Sequence[StoredMessage], kept: int, context_length: int, seed: int
     ) -> dict[str, Any]:
         """A summary of the messages up to `kept`."""
-        return self._generated(job.model, summary_request(stored, kept, context_length, seed))
+        return self._generated(job, summary_request(stored, kept, context_length, seed))
 
-    def _generated(self, model: str, request: Request) -> dict[str, Any]:
+    def _generated(self, job: Job, request: Request) -> dict[str, Any]:
+        request = replace(request, owner=job.agent.name, priority=job.agent.priority)
         try:
-            engine = self._engine(model)
+            engine = self._engine(job.model)
             try:
                 with generation_span(engine.name, request) as span:
                     result = self._result(engine, request)
@@ -261,6 +256,8 @@ class Loop:
             except (AnswerError, ServerError) as error:
                 metered = _metered(engine, error.usage)
                 return {"error": str(error), "passing": True, **metered}
+        except CapacityError as error:
+            return {"error": str(error), "passing": True}
         except EngineError as error:
             return {"error": str(error)}
         except Exception as error:
@@ -269,13 +266,9 @@ class Loop:
         return {**_written(result), **_metered(engine, result.usage)}
 
     def _result(self, engine: AnyEngine, request: Request) -> Result:
-        if isinstance(engine, RemoteEngine):  # as many at once as there are runs
-            return engine.generate(request)
-        return self._generating.submit(self._watched, engine, request, current_run()).result()
-
-    def _watched(self, engine: Engine, request: Request, run: tuple[str, str] | None) -> Result:
         """Generate, and show whoever looks on how the canvas comes into focus."""
-        if run is None or not self.events.listened:
+        run = current_run()
+        if isinstance(engine, RemoteEngine) or run is None or not self.events.listened:
             return engine.generate(request)
         return engine.generate(request, watch=Canvases(self.events, engine, *run))
 

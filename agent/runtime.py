@@ -146,7 +146,6 @@ class Runtime:
     def close(self) -> None:
         """Leave; a run in the middle stops at its next step and goes on with the next runtime."""
         self._journal.close()
-        self._loop.close()
         self._servers.close()
         self.store.close()
 

@@ -18,22 +18,35 @@ from .engine import Engine, Event, load_engine
 from .errors import (
     AnswerError,
     BudgetError,
+    CapacityError,
     CheckpointError,
     ConstraintError,
     ContextError,
     EngineError,
     RequestError,
     ServerError,
+    TurnCancelledError,
 )
-from .open_batch import OpenBatch
 from .plan import Plan
 from .remote import AnyEngine, RemoteEngine
-from .request import Commit, Draft, Message, Request, Result, ToolCall, ToolDeclaration, Usage
+from .request import (
+    Commit,
+    Draft,
+    Message,
+    Priority,
+    Request,
+    Result,
+    ToolCall,
+    ToolDeclaration,
+    Usage,
+)
+from .scheduler import Ticket
 
 __all__ = [
     "AnswerError",
     "AnyEngine",
     "BudgetError",
+    "CapacityError",
     "CheckpointError",
     "Commit",
     "Constraint",
@@ -44,15 +57,17 @@ __all__ = [
     "EngineError",
     "Event",
     "Message",
-    "OpenBatch",
     "Plan",
+    "Priority",
     "RemoteEngine",
     "Request",
     "RequestError",
     "Result",
     "ServerError",
+    "Ticket",
     "ToolCall",
     "ToolDeclaration",
+    "TurnCancelledError",
     "Usage",
     "choice",
     "either",

@@ -1,8 +1,6 @@
 """Turns written side by side: whatever passes they wait for are run together.
 
-Between any two steps a turn may join or leave; one that has ended is gone by itself, and the others
-go on. What a pass takes is charged to its rows by their tokens, what a turn does for itself to the
-turn.
+What a pass takes is charged to its rows by their tokens, what a turn does for itself to the turn.
 """
 
 from __future__ import annotations
@@ -10,67 +8,59 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
-from .errors import EngineError
+from .capacity import out_of_memory
+from .errors import CapacityError
 from .model import DiffusionGemma
 from .turn import Event, Turn
 
 
-class Batch:
-    """Turns that are being written, each under its number."""
-
-    def __init__(self, model: DiffusionGemma) -> None:
-        self._model = model
-        self._turns: dict[int, Turn] = {}
-
-    def __len__(self) -> int:
-        return len(self._turns)
-
-    def join(self, number: int, turn: Turn) -> None:
-        """From the next step on, write this turn too."""
-        self._turns[number] = turn
-
-    def leave(self, number: int) -> None:
-        """Write this turn no further."""
-        del self._turns[number]
-
-    def step(self) -> Iterator[tuple[int, Event | EngineError]]:
-        """Run the passes that the turns wait for, and let each go on until it waits again; yields
-        their events, each with its turn's number. A turn that cannot be written ends with its
-        error."""
-        waiting = [number for number, turn in self._turns.items() if turn.asked]
-        passes = self._run([self._turns[number] for number in waiting])
-        found = dict(zip(waiting, passes, strict=True))
-        for number, turn in list(self._turns.items()):
-            try:
-                for event in turn.go_on(found.get(number, [])):
-                    yield number, event
-            except EngineError as error:
-                yield number, error
-            if not turn.asked:
-                del self._turns[number]
-
-    def _run(self, turns: Sequence[Turn]) -> list[list[Tensor]]:
-        """The states of every turn's passes."""
-        if not turns:
-            return []
-        began = time.perf_counter()
-        states = iter(self._model.run([one for turn in turns for one in turn.asked]))
-        tokens = sum(len(one.tokens) for turn in turns for one in turn.asked)
-        seconds = (time.perf_counter() - began) / tokens
-        for turn in turns:
-            for one in turn.asked:
-                turn.charge(seconds * len(one.tokens), denoising=one.view.denoises)
-        return [[next(states) for _ in turn.asked] for turn in turns]
-
-
-def written(
+def advance(
     model: DiffusionGemma, turns: Sequence[Turn]
-) -> Iterator[tuple[int, Event | EngineError]]:
-    """Write all turns to their ends; yields their events, each with its turn's number."""
-    batch = Batch(model)
-    for number, turn in enumerate(turns):
-        batch.join(number, turn)
-    while len(batch):
-        yield from batch.step()
+) -> Iterator[tuple[Turn, Event | Exception]]:
+    """Run the passes that turns wait for, and let each go on until it waits again; yields their
+    events. What a turn breaks by ends it and no other; where memory runs out, the last one ends."""
+    waiting = [turn for turn in turns if turn.asked]
+    states: dict[Turn, list[Tensor]] = {}
+    while waiting and not states:
+        try:
+            states = _run(model, waiting)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            last = waiting.pop()
+            last.give_up()
+            yield last, explained(model, error)
+    for turn in turns:
+        if turn in states or turn.is_fresh:
+            try:
+                for event in turn.go_on(states.pop(turn, [])):
+                    yield turn, event
+            except Exception as error:
+                yield turn, explained(model, error)
+
+
+def _run(model: DiffusionGemma, turns: Sequence[Turn]) -> dict[Turn, list[Tensor]]:
+    """The states of every turn's passes."""
+    began = time.perf_counter()
+    states = iter(model.run([one for turn in turns for one in turn.asked]))
+    tokens = sum(len(one.tokens) for turn in turns for one in turn.asked)
+    seconds = (time.perf_counter() - began) / tokens
+    for turn in turns:
+        for one in turn.asked:
+            turn.charge(seconds * len(one.tokens), denoising=one.view.denoises)
+    return {turn: [next(states) for _ in turn.asked] for turn in turns}
+
+
+def explained(model: DiffusionGemma, error: Exception) -> Exception:
+    """What is told of an error; where memory ran out, what is kept for later is given back."""
+    if not out_of_memory(error):
+        return error
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return CapacityError(
+        f"{model.device}: its memory is used up, by other programs or by what is written beside"
+        " this; ask again later, for fewer tokens, or with fewer turns side by side"
+    )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import CheckpointError
@@ -73,6 +74,13 @@ class TextConfig(BaseModel):
         """Width of one attention head of a layer."""
         sliding = self.layer_types[layer] == "sliding_attention"
         return self.head_dim if sliding else self.global_head_dim
+
+    def cache_bytes(self, dtype: torch.dtype) -> tuple[int, int]:
+        """Bytes of one token's keys and values: of all sliding layers, and of all full ones."""
+        sizes = dict.fromkeys(get_args(LayerType), 0)
+        for layer, kind in enumerate(self.layer_types):
+            sizes[kind] += 2 * self.key_value_heads(layer) * self.head_size(layer) * dtype.itemsize
+        return sizes["sliding_attention"], sizes["full_attention"]
 
     def key_value_heads(self, layer: int) -> int:
         """Number of key (and value) heads of a layer."""

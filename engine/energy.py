@@ -16,12 +16,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from .errors import AnswerError, EngineError
-from .request import EnergySource, Result
+from .request import EnergySource, Usage
+
+if TYPE_CHECKING:
+    from .turn import Turn
 
 POWERCAP = Path("/sys/class/powercap")
 SAMPLE_SECONDS = 0.05
@@ -46,7 +48,7 @@ class Energy:
 
 
 class EnergyMeter:
-    """Measures one generation, or one batch, at a time."""
+    """Measures what is drawn between `start` and `stop`."""
 
     def __init__(self, counters: Sequence[Counter] = (), load_watts: float | None = None) -> None:
         self._counters = counters
@@ -91,31 +93,52 @@ def meter_for(
     return EnergyMeter(counters, load_watts)
 
 
-def metered(energy: Energy, ended: Sequence[Result | EngineError]) -> list[Result | EngineError]:
-    """Turns that were written side by side, each with its share of the energy: by the tokens that
-    it had encoded and written. An error without a usage takes no part."""
-    tokens = [_tokens(one) for one in ended]
-    whole = sum(tokens)
-    return [
-        _with(energy, count / whole, one) if count else one
-        for count, one in zip(tokens, ended, strict=True)
-    ]
+class Shares:
+    """Shares what is drawn among turns that are written side by side, by the seconds that each was
+    charged meanwhile."""
+
+    def __init__(self, meter: EnergyMeter) -> None:
+        self._meter = meter
+        self._turns: dict[Turn, _Share] = {}
+
+    def begin(self) -> None:
+        """Measure from now on, if nothing is written yet."""
+        if not self._turns:
+            self._meter.start()
+
+    def join(self, turn: Turn) -> None:
+        """Count this turn's seconds too, from its beginning."""
+        self._turns[turn] = _Share(0.0)
+
+    def leave(self, turn: Turn) -> Usage:
+        """A turn's usage, with what it drew; it is counted no further."""
+        self._share()
+        share = self._turns.pop(turn)
+        if not self._turns:
+            self._meter.stop()
+        return replace(turn.usage, joules=share.energy.joules, energy=share.energy.source)
+
+    def _share(self) -> None:
+        drawn = self._meter.stop()
+        self._meter.start()
+        fresh = [turn.seconds - share.counted for turn, share in self._turns.items()]
+        whole = sum(fresh)
+        for turn, seconds in zip(list(self._turns), fresh, strict=True):
+            part = seconds / whole if whole else 0.0
+            self._turns[turn] = self._turns[turn].more(turn.seconds, drawn, part)
 
 
-def _tokens(one: Result | EngineError) -> int:
-    if not isinstance(one, Result | AnswerError):
-        return 0
-    return one.usage.prompt_tokens - one.usage.cached_tokens + one.usage.output_tokens
+@dataclass(frozen=True)
+class _Share:
+    """What a turn drew in the seconds that were `counted`: nothing yet, or some."""
 
+    counted: float
+    energy: Energy = Energy(0.0, "unknown")
 
-def _with(energy: Energy, share: float, one: Result | EngineError) -> Result | EngineError:
-    assert isinstance(one, Result | AnswerError)
-    joules = None if energy.joules is None else energy.joules * share
-    usage = replace(one.usage, joules=joules, energy=energy.source)
-    if isinstance(one, Result):
-        return replace(one, usage=usage)
-    one.usage = usage
-    return one
+    def more(self, seconds: float, drawn: Energy, part: float) -> _Share:
+        if drawn.joules is None or self.energy.joules is None:
+            return _Share(seconds, Energy(None, "unknown"))
+        return _Share(seconds, Energy(self.energy.joules + drawn.joules * part, drawn.source))
 
 
 class Package:

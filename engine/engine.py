@@ -1,43 +1,43 @@
 """The engine: a loaded checkpoint that turns requests into results, canvas after canvas.
 
-One turn, or one batch of turns, at a time; a second caller waits. Everything runs on the calling
-thread, except that `stream` bridges the same generator to asyncio from a worker thread.
+Whoever asks, from whatever thread, is written beside the others (`scheduler.py`), and the turn is
+what it would be alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from .batch import written
+from .capacity import capacity_of
 from .checkpoint import Progress, load_weights, locate
 from .config import GenerationConfig, ModelConfig, read_config, read_generation_config
 from .course import Course
-from .energy import EnergyMeter, meter_for, metered
+from .energy import EnergyMeter, meter_for
 from .errors import EngineError, RequestError
 from .model import DiffusionGemma
-from .open_batch import OpenBatch
 from .plan import Plan
-from .prefixes import Prefixes, blocks_in
+from .prefixes import Prefixes, slots_in
 from .prompt import ChatTemplate
 from .quantized import Kind
 from .request import Commit, Draft, Request, Result
+from .scheduler import Scheduler, Ticket, Watch
 from .tokenizer import Tokenizer
 from .turn import Event, Turn
 
-Watch = Callable[[Draft | Commit], None]
-"""Is shown a turn as it comes into focus, on the engine's thread: it should be quick."""
-
 _DIGEST_SAMPLE = 64  # numbers of a tensor that name it, about
 _KEPT_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
-"""Of prompts that were read, by where the weights are: 8,192 tokens of sketch, 4,700 of the 26B."""
+"""Of prompts that were read, by where the weights are."""
+_SIDE_BY_SIDE = {"cpu": 16, "cuda": 64}
+"""Turns that are written at once, if nobody says otherwise: more take longer each and all."""
 
 
 def load_engine(
@@ -124,11 +124,18 @@ class Engine:
         self.template = template
         self.course_type = Course
         """How a constrained turn makes use of its constraint; measurements set others."""
-        self._meter = meter or EnergyMeter()
-        kept = blocks_in(_KEPT_BYTES.get(model.device.type, 0), model)
-        self.prefixes = Prefixes(model, kept)
+        place = model.device.type
+        kept = _KEPT_BYTES.get(place, 0)
+        self.prefixes = Prefixes(model, slots_in(kept, model))
         """What turns begin with, kept for others."""
-        self._turn = threading.Lock()
+        self.scheduler = Scheduler(
+            model,
+            self._turns,
+            meter or EnergyMeter(),
+            capacity_of(config, model.device, model.dtype, kept),
+            _SIDE_BY_SIDE.get(place, 1),
+        )
+        """Whose turn it is; how many are written at once may be set at any time."""
 
     @property
     def device(self) -> str:
@@ -137,8 +144,9 @@ class Engine:
 
     @property
     def context_length(self) -> int:
-        """Prompt and answer together, in tokens."""
-        return self.config.text_config.max_position_embeddings
+        """Prompt and answer together, in tokens: what the model reads, and memory holds."""
+        whole = self.config.text_config.max_position_embeddings
+        return min(whole, self.scheduler.capacity.longest)
 
     @cached_property
     def digest(self) -> str:
@@ -165,14 +173,9 @@ class Engine:
             ConstraintError: the tools' schemas cannot be compiled.
             AnswerError: the answer breaks a keyword that only a finished value can be checked
                 against (`Constraint.checked`).
+            CapacityError: the device's memory was used up meanwhile.
         """
-        found: Event | None = None
-        # To its end: a turn that is left in the middle holds its cache until it is collected.
-        for found in self._write(request, constrained=constrained):
-            if watch is not None and not isinstance(found, Result):
-                watch(found)
-        assert isinstance(found, Result), "a turn always ends with its result"
-        return found
+        return self.submit(Plan.of(self, request, constrained=constrained), watch).result()
 
     def generate_batch(self, requests: Sequence[Request]) -> list[Result | EngineError]:
         """Write a turn for each request, side by side; one that cannot be written has its error in
@@ -184,26 +187,28 @@ class Engine:
                 plans[number] = Plan.of(self, request)
             except EngineError as error:
                 found[number] = error
-        numbers = list(plans)
-        with self._turn, torch.inference_mode():
-            self._meter.start()
-            for row, event in written(self.model, self._turns(list(plans.values()))):
-                if isinstance(event, Result | EngineError):
-                    found[numbers[row]] = event
-            energy = self._meter.stop()
-        ended = [found[number] for number in numbers]
-        found.update(zip(numbers, metered(energy, ended), strict=True))
+        tickets = self.scheduler.enter([(plan, None) for plan in plans.values()])
+        try:
+            for number, ticket in zip(plans, tickets, strict=True):
+                try:
+                    found[number] = ticket.result()
+                except EngineError as error:
+                    found[number] = error
+        finally:  # of those that were interrupted, none is left
+            for ticket in tickets:
+                ticket.cancel()
         return [found[number] for number in range(len(requests))]
 
     def prepare(self, request: Request) -> Plan:
-        """A request made ready for an open batch: all that can be slow or refused before the model
-        is needed, on any thread. Raises what `generate` does, but for `AnswerError`."""
+        """A request made ready to be written: all that can be slow or refused before the model is
+        needed, on any thread. Raises what `generate` does, but for `AnswerError` and
+        `CapacityError`."""
         return Plan.of(self, request)
 
-    def open_batch(self) -> OpenBatch:
-        """A batch that turns join and leave while others are written. The turns are what they would
-        be one at a time."""
-        return OpenBatch(self.model, self._turns, self._meter, self._turn)
+    def submit(self, plan: Plan, watch: Watch | None = None) -> Ticket:
+        """Have a turn written when it is its turn, and do not wait for it."""
+        (ticket,) = self.scheduler.enter([(plan, watch)])
+        return ticket
 
     def prompt_tokens(self, request: Request) -> int:
         """How many tokens the request's prompt has; nothing is compiled for it.
@@ -216,46 +221,20 @@ class Engine:
     async def stream(self, request: Request) -> AsyncGenerator[Event]:
         """The same turn as it comes into focus: drafts, commits and, last, the result."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
-        cancelled = threading.Event()
+        queue: asyncio.Queue[Draft | Commit | Future[Result]] = asyncio.Queue()
 
-        def work() -> None:
-            try:
-                for event in self._write(request):
-                    if cancelled.is_set():
-                        return
-                    loop.call_soon_threadsafe(queue.put_nowait, event)
-                loop.call_soon_threadsafe(queue.put_nowait, None)
-            except BaseException as error:  # crosses to the waiting task, which raises it
-                loop.call_soon_threadsafe(queue.put_nowait, error)
+        def tell(event: Draft | Commit | Future[Result]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens
+                loop.call_soon_threadsafe(queue.put_nowait, event)
 
-        worker = asyncio.create_task(asyncio.to_thread(work))
+        ticket = self.submit(await asyncio.to_thread(Plan.of, self, request), tell)
+        ticket.outcome.add_done_callback(tell)
         try:
-            while (event := await queue.get()) is not None:
-                if isinstance(event, BaseException):
-                    raise event
+            while not isinstance(event := await queue.get(), Future):
                 yield event
+            yield event.result()
         finally:
-            cancelled.set()
-            await worker
-
-    def _write(self, request: Request, *, constrained: bool = True) -> Iterator[Event]:
-        plan = Plan.of(self, request, constrained=constrained)
-        with self._turn, torch.inference_mode():
-            ended: list[Result | EngineError] = []
-            self._meter.start()
-            try:
-                for _, found in written(self.model, self._turns([plan])):
-                    if isinstance(found, Result | EngineError):
-                        ended.append(found)
-                    else:
-                        yield found
-            finally:
-                energy = self._meter.stop()
-            for found in metered(energy, ended):
-                if isinstance(found, EngineError):
-                    raise found
-                yield found
+            ticket.cancel()
 
     def _turns(self, plans: Sequence[Plan]) -> list[Turn]:
         """A turn for each plan, behind the beginning of its prompt that is kept."""

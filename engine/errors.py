@@ -7,6 +7,8 @@ EngineError
 │   └── BudgetError      `max_tokens` is too small for the shortest answer of the constraint
 ├── ConstraintError      a schema, tool or pattern that cannot be compiled exactly
 ├── AnswerError          the finished answer breaks what no automaton can hold it to
+├── CapacityError        the device's memory was used up while a turn was written
+├── TurnCancelledError   the turn was given up before its end
 └── ServerError          a remote engine's server is busy or gone, or cannot be understood
 """
 
@@ -55,6 +57,19 @@ class AnswerError(EngineError):
     """The finished answer breaks a keyword that can only be checked on a finished value
     (`uniqueItems`, …); `Constraint.checked` names them. Of a remote engine: no answer was valid.
     `usage` is what the turn took."""
+
+    def __init__(self, message: str, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class CapacityError(EngineError):
+    """The device's memory was used up while a turn was written, although it was planned for:
+    something else takes of it. Another time there may be enough."""
+
+
+class TurnCancelledError(EngineError):
+    """The turn was given up before its end, by whoever asked for it. `usage` is what it took."""
 
     def __init__(self, message: str, usage: Usage) -> None:
         super().__init__(message)

@@ -127,7 +127,7 @@ class Attention(nn.Module):
 
     def _attended(self, q: Tensor, k: Tensor, v: Tensor, view: View, *, last: bool) -> list[Tensor]:
         """What the blocks of a view see, [B, H, T, K]; in the last layer, the tokens wanted."""
-        k, v = view.cache.write(self.layer, k, v, view.start)
+        kept = view.cache.write(self.layer, k, v, view.start)
         unwanted = view.tokens - view.wanted if last else 0
         seen = []
         for block in view.blocks:
@@ -137,10 +137,11 @@ class Attention(nn.Module):
                 continue
             if mask is not None and mask.shape[2] > 1:
                 mask = mask[:, :, first - block.first :]
+            part = kept.part(span.first, span.end)
             attended = F.scaled_dot_product_attention(
                 q[:, :, first : block.end],
-                k[:, :, span.first : span.end],
-                v[:, :, span.first : span.end],
+                part.keys,
+                part.values,
                 attn_mask=mask,
                 is_causal=span.causal,
                 scale=1.0,
@@ -319,6 +320,11 @@ class DiffusionGemma(nn.Module):
         """Where the weights are."""
         return self.embed_tokens.weight.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What states, keys and values are kept in."""
+        return self.embed_tokens.weight.dtype
+
     @cached_property
     def _steps(self) -> Steps:
         from .step import Steps
@@ -327,7 +333,8 @@ class DiffusionGemma(nn.Module):
 
     def new_cache(self) -> KVCache:
         """An empty cache for one conversation, or for one batch of them."""
-        return KVCache(self.config.num_hidden_layers)
+        kinds, window = self.config.layer_types, self.config.sliding_window
+        return KVCache([window if kind == "sliding_attention" else None for kind in kinds])
 
     def encode(self, tokens: Tensor, cache: KVCache) -> Tensor:
         """Read [B, T] tokens behind the cached prefix, causally, and commit them to the cache.
@@ -399,9 +406,10 @@ class DiffusionGemma(nn.Module):
         seen = torch.cat([torch.arange(start, device=device), positions])  # [P + T]
         own = (owner[:, None] == owner[None]) & (positions[None] <= positions[:, None])
         full = torch.cat([own.new_ones(len(tokens), start), own], dim=1)
-        sliding = full & (seen[None] > positions[:, None] - window)
+        oldest = max(0, start - window + 1)
+        sliding = (full & (seen[None] > positions[:, None] - window))[:, oldest:]
         count, end = len(tokens), start + len(tokens)
-        spans = (Span(0, end, mask[None, None]) for mask in (full, sliding))
+        spans = Span(0, end, full[None, None]), Span(oldest, end, sliding[None, None])
         return Pass(tokens, positions, View(count, count, cache, start, [Block(0, count, *spans)]))
 
     def drafting(
@@ -431,14 +439,13 @@ class DiffusionGemma(nn.Module):
             return self._steps.run(passes)
         views = [one.view for one in passes]
         cut = [(view, view.cache.cut(view.start)) for view in views if view.denoises]
-        x = torch.cat([self._entered(one) for one in passes])
-        states = self._read(
-            x[None],
-            torch.cat([one.positions for one in passes])[None],
-            views,
-        )
-        for view, kept in cut:
-            view.cache.put(view.start, kept)
+        try:
+            x = torch.cat([self._entered(one) for one in passes])
+            positions = torch.cat([one.positions for one in passes])
+            states = self._read(x[None], positions[None], views)
+        finally:  # also where memory ran out: the others' passes are run again
+            for view, kept in cut:
+                view.cache.put(kept)
         return list(states[0].split([view.wanted for view in views]))
 
     def canvases(

@@ -18,7 +18,7 @@ from .constraint import (
 from .constraint import thought as thought_constraint
 from .course import Course, FreeCourse
 from .errors import BudgetError, ContextError, RequestError
-from .request import Request
+from .request import Priority, Request
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -36,6 +36,8 @@ class Plan:
     answer: Constraint | None
     turn: Constraint | None
     automaton: TokenAutomaton | None
+    owner: str
+    priority: Priority
 
     @classmethod
     def of(cls, engine: Engine, request: Request, *, constrained: bool = True) -> Plan:
@@ -51,8 +53,9 @@ class Plan:
         if room < engine.config.canvas_length:
             raise ContextError(
                 f"the prompt has {len(prompt)} tokens; {engine.name} reads at most"
-                f" {engine.context_length} with a canvas of {engine.config.canvas_length}:"
-                " shorten the document or use a model with a longer context"
+                f" {engine.context_length}{_because(engine)} with a canvas of"
+                f" {engine.config.canvas_length}: shorten the document or use a model with a"
+                " longer context"
             )
         whole_canvases = room // engine.config.canvas_length * engine.config.canvas_length
         budget = min(request.max_tokens or whole_canvases, whole_canvases)
@@ -64,7 +67,8 @@ class Plan:
                 raise BudgetError(
                     f"the shortest answer has {shortest} tokens, the budget is {budget}"
                 )
-        return cls(prompt, budget, request.seed, thought, answer, turn, automaton)
+        owner, priority = request.owner, request.priority
+        return cls(prompt, budget, request.seed, thought, answer, turn, automaton, owner, priority)
 
     def course(self, engine: Engine) -> Course | FreeCourse:
         """The turn's way through its constraint's language, if it has one."""
@@ -77,6 +81,11 @@ class Plan:
             tokens_left=self.max_tokens,
             score_tail=engine.config.trained_tail,
         )
+
+
+def _because(engine: Engine) -> str:
+    whole = engine.config.text_config.max_position_embeddings
+    return "" if engine.context_length == whole else " in the memory that is free"
 
 
 def _thought(engine: Engine, request: Request) -> ThoughtForm | None:

@@ -5,19 +5,25 @@ block has its keys and values in a slot of a pool that is as large as it will ev
 agent leaves there another, or a job, goes on from, and the block at a path's end that was not used
 for the longest time makes room. (Paged caches: arXiv 2309.06180; the tree: arXiv 2312.07104.)
 
+Sliding layers have most of the bytes (ten of eleven in the 26B), and a text goes on from what their
+window shows of it alone. So they have slots of their own, which are given to the blocks before
+which a text went on or ended last: a path may be taken up to wherever a window of blocks still has
+theirs.
+
 The encoder is causal and reads a text in blocks: behind a beginning of whole blocks, the rest of it
 reads to the last bit as if it had never been kept.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from .cache import KVCache
+from .cache import ROOM, Kept, KVCache
 from .model import DiffusionGemma
 from .views import BLOCK
 
@@ -34,26 +40,39 @@ class Beginning:
 
 @dataclass(eq=False)
 class Node:
-    """A block behind its parent's; `used` is when, on a clock that counts uses."""
+    """A block behind its parent's; `used` is when, on a clock that counts uses. `slot` is that of
+    its full layers, `window` that of its sliding ones, which it may have lost."""
 
     tokens: Tokens
     parent: Node | None
     slot: int
     used: int = 0
+    window: int | None = None
     children: dict[Tokens, Node] = field(default_factory=dict)
 
 
-class Prefixes:
-    """Kept beginnings of at most `most_blocks` blocks in all."""
+@dataclass(frozen=True)
+class Slots:
+    """How many blocks have room: in full layers, and in sliding ones."""
 
-    def __init__(self, model: DiffusionGemma, most_blocks: int) -> None:
+    full: int
+    sliding: int
+
+
+class Prefixes:
+    """Kept beginnings, of no more blocks than there are slots."""
+
+    def __init__(self, model: DiffusionGemma, slots: Slots) -> None:
         self._model = model
+        self._slots = slots
         self._root = Node((), None, -1)
-        self._free = list(range(most_blocks))
+        self._free = list(range(slots.full))
+        self._free_windows = list(range(slots.sliding))
+        self._windows: OrderedDict[Node, None] = OrderedDict()  # that have theirs, as last used
+        self._seen = -(-(model.config.sliding_window - 1) // BLOCK)  # blocks that a window shows
+        self._sliding = [kind == "sliding_attention" for kind in model.config.layer_types]
         self._clock = 0
-        # of a layer: keys and values of all slots, each [S, G, BLOCK, K]
-        self._pool: list[tuple[Tensor, Tensor]] = []
-        self._most_blocks = most_blocks
+        self._pool: list[Kept] = []  # of a layer: all its slots, [S, G, BLOCK, K]
 
     def __iter__(self) -> Iterator[Node]:
         """All blocks that are kept."""
@@ -64,15 +83,21 @@ class Prefixes:
             found += node.children.values()
 
     def begin(self, prompts: Sequence[Sequence[int]]) -> list[Beginning]:
-        """The longest beginning of each prompt that is kept, once what all of them share is."""
+        """The longest beginning of each prompt that is kept, once what those that begin alike share
+        is."""
         # the last token of a prompt is always read: what follows it is wanted
         inner = [prompt[:-1] for prompt in prompts]
-        fresh = self._read_shared(inner) if len(inner) > 1 else 0
-        begun = []
+        alike: dict[Tokens, list[int]] = {}
         for number, prompt in enumerate(inner):
-            path = self._path(prompt)
-            cached = len(path) * BLOCK - (0 if number else fresh)
-            begun.append(Beginning(self._cache(path), max(0, cached)))
+            alike.setdefault(tuple(prompt[:BLOCK]), []).append(number)
+        fresh = [0] * len(inner)  # tokens that were encoded for the first of them
+        for first, *others in alike.values():
+            if others:
+                fresh[first] = self._read_shared([inner[number] for number in (first, *others)])
+        begun = []
+        for prompt, read in zip(inner, fresh, strict=True):
+            path = self._usable(self._path(prompt))
+            begun.append(Beginning(self._cache(path), max(0, len(path) * BLOCK - read)))
         return begun
 
     def keep(self, prompt: Sequence[int], cache: KVCache) -> None:
@@ -82,21 +107,39 @@ class Prefixes:
     def _keep(self, read: Sequence[int], cache: KVCache) -> int:
         """Keep the blocks of a text that a cache holds; how many of its tokens are kept now."""
         path = self._path(read)
-        node = path[-1] if path else self._root
         for number in range(len(path), len(read) // BLOCK):
             slot = self._slot()
             if slot is None:
-                return number * BLOCK
+                break
             first, end = number * BLOCK, (number + 1) * BLOCK
-            self._store(slot, cache, first, end)
+            self._store(cache, first, end, slot, sliding=False)
+            node = path[-1] if path else self._root
             tokens = tuple(read[first:end])
-            node.children[tokens] = node = Node(tokens, node, slot, self._clock)
-        return len(read) // BLOCK * BLOCK
+            path.append(Node(tokens, node, slot, self._clock))
+            node.children[tokens] = path[-1]
+        kept = len(path) * BLOCK
+        first = max(cache.first, kept - self._slots.sliding * BLOCK)
+        for number in range(-(-first // BLOCK), len(path)):
+            if path[number].window is None:
+                self._store_window(path[number], cache, number * BLOCK)
+        return kept
+
+    def _store_window(self, node: Node, cache: KVCache, first: int) -> None:
+        """Give a block a slot in the sliding layers: a free one, or that of the block which was
+        used the longest time ago."""
+        if self._free_windows:
+            node.window = self._free_windows.pop()
+        else:
+            oldest, _ = self._windows.popitem(last=False)
+            node.window, oldest.window = oldest.window, None
+        assert node.window is not None
+        self._windows[node] = None
+        self._store(cache, first, first + BLOCK, node.window, sliding=True)
 
     def _read_shared(self, prompts: Sequence[Sequence[int]]) -> int:
         """Have what all prompts begin with kept; how many tokens were encoded for that."""
         shared = prompts[0][: _common_blocks(prompts)]
-        path = self._path(shared)
+        path = self._usable(self._path(shared))
         known = len(path) * BLOCK
         if known == len(shared):
             return 0
@@ -104,7 +147,7 @@ class Prefixes:
         rest = shared[known:]
         self._model.run([self._model.reading(rest, cache, 1)])
         cache.length += len(rest)
-        return self._keep(shared, cache) - known
+        return max(0, self._keep(shared, cache) - known)
 
     def _path(self, text: Sequence[int]) -> list[Node]:
         """The kept blocks that a text begins with, used now."""
@@ -131,44 +174,74 @@ class Prefixes:
             return None
         assert oldest.parent is not None
         del oldest.parent.children[oldest.tokens]
+        if oldest.window is not None:
+            self._free_windows.append(oldest.window)
+            del self._windows[oldest]
         return oldest.slot
 
-    def _store(self, slot: int, cache: KVCache, first: int, end: int) -> None:
-        layers = [cache.prefix(layer) for layer in range(self._model.config.num_hidden_layers)]
-        if not self._pool:
-            self._pool = [(self._slots(keys), self._slots(values)) for keys, values in layers]
-        for (keys, values), (kept_keys, kept_values) in zip(layers, self._pool, strict=True):
-            kept_keys[slot] = keys[0, :, first:end]
-            kept_values[slot] = values[0, :, first:end]
+    def _usable(self, path: list[Node]) -> list[Node]:
+        """As much of a path as a text can go on from: the sliding layers have the last blocks of
+        it. These are used now."""
+        end = run = 0
+        for place, node in enumerate(path, 1):
+            run = run + 1 if node.window is not None else 0
+            if run >= min(place, self._seen):
+                end = place
+        for node in path[max(0, end - self._seen) : end]:
+            self._windows.move_to_end(node)
+        return path[:end]
 
-    def _slots(self, like: Tensor) -> Tensor:
-        _, groups, _, width = like.shape
-        return like.new_empty(self._most_blocks, groups, BLOCK, width)
+    def _store(self, cache: KVCache, first: int, end: int, slot: int, *, sliding: bool) -> None:
+        """Copy a block's keys and values into its slot of one kind of layers."""
+        if not self._pool:
+            self._pool = [self._room(cache, layer) for layer in range(len(self._sliding))]
+        for layer, pool in enumerate(self._pool):
+            if self._sliding[layer] == sliding:
+                part = cache.part(layer, first, end)
+                pool.keys[slot] = part.keys[0]
+                pool.values[slot] = part.values[0]
+
+    def _room(self, cache: KVCache, layer: int) -> Kept:
+        count = self._slots.sliding if self._sliding[layer] else self._slots.full
+        keys, values = cache.prefix(layer)
+        _, groups, _, width = keys.shape
+        shape = (count, groups, BLOCK, width)
+        return Kept(keys.new_empty(shape), values.new_empty(shape))
 
     def _cache(self, path: Sequence[Node]) -> KVCache:
         """A cache of its own of the blocks of a path, with room for more."""
         cache = self._model.new_cache()
         if not path:
             return cache
-        slots = torch.tensor([node.slot for node in path], device=self._model.device)
-        layers = [(_joined(keys[slots]), _joined(values[slots])) for keys, values in self._pool]
+        shown = path[-self._seen :] if self._seen else []
+        device = self._model.device
+        full = torch.tensor([node.slot for node in path], device=device)
+        windows = torch.tensor([node.window for node in shown], dtype=torch.long, device=device)
+        first = (len(path) - len(shown)) * BLOCK
+        layers = []
+        for sliding, pool in zip(self._sliding, self._pool, strict=True):
+            slots = windows if sliding else full
+            keys, values = (_joined(one[slots]) for one in (pool.keys, pool.values))
+            layers.append(Kept(keys, values, first if sliding else 0))
         cache.fill(layers, len(path) * BLOCK)
         return cache
 
 
-def blocks_in(most_bytes: int, model: DiffusionGemma) -> int:
-    """How many blocks' keys and values have room in so many bytes."""
-    config, size = model.config, model.embed_tokens.weight.dtype.itemsize
-    layers = range(config.num_hidden_layers)
-    width = sum(config.key_value_heads(layer) * config.head_size(layer) for layer in layers)
-    return most_bytes // (2 * width * size * BLOCK)
+def slots_in(most_bytes: int, model: DiffusionGemma) -> Slots:
+    """How many blocks' keys and values have room in so many bytes, half of them for either kind of
+    layers, as long as there are both."""
+    sliding, full = (BLOCK * size for size in model.config.cache_bytes(model.dtype))
+    if not full or not sliding:
+        count = most_bytes // (sliding + full)
+        return Slots(count, count)
+    count = most_bytes // 2 // full
+    return Slots(count, min(count, most_bytes // 2 // sliding))
 
 
 def _joined(blocks: Tensor) -> Tensor:
-    """Blocks [N, G, BLOCK, K] behind each other, [1, G, N · BLOCK, K], and room for a quarter more
-    and a block."""
+    """Blocks [N, G, BLOCK, K] behind each other, [1, G, N · BLOCK, K], and room for more."""
     count, groups, _, width = blocks.shape
-    room = count * BLOCK + count * BLOCK // 4 + BLOCK
+    room = -(-(count * BLOCK + 1) // ROOM) * ROOM
     joined = blocks.new_empty(1, groups, room, width)
     own = joined[0, :, : count * BLOCK].unflatten(1, (count, BLOCK))  # [G, N, BLOCK, K]
     own.copy_(blocks.transpose(0, 1))

@@ -21,7 +21,7 @@ from .model import DiffusionGemma
 from .sampler import Noise, distribution
 from .work import Work
 
-_FINALISTS = 8  # the second pass holds logits [8, L, V]
+_FINALISTS = 8
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,16 @@ def read_answer(
     canvas[:first] = rows[0, :first]
     (states,) = yield [model.drafting(canvas, cache, cache.length)]
     step = distribution(model, states, 1.0)
-    logp = step.log_probabilities().gather(1, rows.T).T  # [words, L]
+    logp = step.gather(1, rows.T).T  # [words, L]
     means, best = ((logp * own).sum(1) / sizes).topk(min(_FINALISTS, len(words)))
     yield Choice(words[int(best[0])], float(means.softmax(0)[0]))
 
     soft = model.soften(step.probabilities)
+    del step, states
     found = yield [model.drafting(row, cache, cache.length, soft) for row in rows[best]]
-    logits = model.logits(torch.stack(found))
-    logp = logits.log_softmax(-1).gather(2, rows[best][:, :, None])[:, :, 0]
-    share, winner = (logp * own[best]).sum(1).softmax(0).max(0)
+    scores = []
+    for row, kept, state in zip(rows[best], own[best], found, strict=True):
+        logp = model.logits(state[kept]).log_softmax(-1)
+        scores.append(logp.gather(1, row[kept][:, None]).sum())
+    share, winner = torch.stack(scores).softmax(0).max(0)
     yield Choice(words[int(best[winner])], float(share))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .constraint import Constraint
 
 Role = Literal["system", "user", "assistant", "tool"]
+Priority = Literal["high", "normal", "low"]
 EnergySource = Literal["measured", "estimated", "unknown"]
 
 
@@ -58,6 +59,9 @@ class Request:
     to a language; it is not mixed with tools. `seed` makes the turn repeatable; `max_tokens` bounds
     the answer (default: as many canvases as the context holds). With `thinking`, a model whose
     template has a channel for it thinks before it answers.
+
+    Where others ask too, a higher `priority` goes first, and of several `owner`s each has its fair
+    share (`scheduler.py`).
     """
 
     messages: Sequence[Message]
@@ -68,6 +72,8 @@ class Request:
     max_tokens: int | None = None
     thinking: bool = False
     most_calls: int | None = None
+    owner: str = ""
+    priority: Priority = "normal"
 
 
 @dataclass(frozen=True)

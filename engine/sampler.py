@@ -66,6 +66,10 @@ class Distribution:
         """[L, V]; the whole table, for whoever needs it."""
         return self.scaled - self.normaliser[:, None]
 
+    def gather(self, _: int, tokens: Tensor) -> Tensor:
+        """The log-probabilities [L, K] of tokens [L, K]."""
+        return self.scaled.gather(1, tokens) - self.normaliser[:, None]
+
     def logits(self, rows: slice) -> Tensor:
         """Those of some positions, [T, V], up to a number for each."""
         return self.scaled[rows]
@@ -156,7 +160,8 @@ class Step:
     accepted: Tensor  # [L] bool
     distribution: Distribution | Scores
     reading: Reading
-    finished: bool
+    finished: bool  # by the stopping rule
+    last: bool  # of the canvas, finished or not
 
 
 def denoise(
@@ -207,9 +212,12 @@ def denoise(
         signs.append(step.entropy[first : reading.length].mean() < config.confidence_threshold)
         # the one thing of a step that the host must know, and waits for
         finished = remembered and bool(torch.stack(signs).all())
-        yield Step(number, canvas, argmax, accepted, step, reading, finished)
+        last = finished or number == config.max_denoising_steps
+        yield Step(number, canvas, argmax, accepted, step, reading, finished, last)
         if finished:
             return
+        # [L, V] in float32, of every row of a batch: not to be kept while the model runs
+        del step, states
 
 
 def _same(reading: Reading, argmax: Tensor, tokens: Tensor, earlier_argmax: Tensor) -> Tensor:

@@ -119,10 +119,11 @@ class Step:
             for _ in range(2):
                 self._states()
         torch.cuda.current_stream(self._model.device).wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
+        graph = torch.cuda.CUDAGraph()
         # other threads may use the device meanwhile
-        with torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"):
-            self._found = self._states()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            found = self._states()
+        self._graph, self._found = graph, found  # only now: there may have been no memory for it
 
 
 def _seen(layer: int, passes: Sequence[Pass], *, sliding: bool) -> list[int]:
@@ -130,8 +131,8 @@ def _seen(layer: int, passes: Sequence[Pass], *, sliding: bool) -> list[int]:
     rows: list[int] = []
     for one in passes:
         view = one.view
-        keys, values = view.cache.prefix(layer)
         (block,) = view.blocks
         first = (block.sliding if sliding else block.full).first
-        rows += table_row(keys[:, :, first : view.start], values[:, :, first : view.start])
+        part = view.cache.part(layer, first, view.start)
+        rows += table_row(part.keys, part.values)
     return rows

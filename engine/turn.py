@@ -22,7 +22,7 @@ from .reader import Choice, read_answer
 from .request import Commit, Draft, Result, Usage
 from .sampler import Noise, Step, chances, denoise, permitted
 from .verifier import Verifier
-from .views import Pass
+from .views import MOST_READ, Pass
 from .work import Work, go_on, shown
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ Event = Draft | Commit | Result
 
 
 class Turn:
-    """A plan that is carried out. `asked` are the passes it waits for: none once it is over."""
+    """A plan that is carried out. `asked` are the passes it waits for: none before it began
+    (`is_fresh`) and once it is over."""
 
     def __init__(self, engine: Engine, plan: Plan, cache: KVCache, cached_tokens: int) -> None:
         """`cache` holds the beginning of the prompt, or nothing; `cached_tokens` of it had been
         encoded before."""
         self.asked: list[Pass] = []
+        self.is_fresh = True
         self._engine = engine
         self._plan = plan
         self._cache = cache
@@ -48,6 +50,7 @@ class Turn:
         self._seconds = {False: 0.0, True: 0.0}  # of the encoder's passes and of the denoiser's
         self._canvases = self._steps = self._output_tokens = 0
         self._step = 0  # of this canvas
+        self._kept = False
         self._work = self._events()
 
     @property
@@ -68,6 +71,11 @@ class Turn:
             denoising_seconds=self._seconds[True],
         )
 
+    def give_up(self) -> None:
+        """Write this no further."""
+        self.asked = []
+        self._work.close()
+
     def charge(self, seconds: float, *, denoising: bool) -> None:
         """Add to what the turn has taken."""
         self._seconds[denoising] += seconds
@@ -81,6 +89,7 @@ class Turn:
         """
         denoising = any(one.view.denoises for one in self.asked)
         self.asked = []
+        self.is_fresh = False
         while True:
             began = time.perf_counter()
             try:
@@ -103,6 +112,7 @@ class Turn:
         written: list[int] = []
         posteriors: list[float] = []
         while not course.ended and course.tokens_left:
+            yield from self._read_ahead()
             canvas = Canvas(config.canvas_length, course)
             self._canvases += 1
             self._step = 0
@@ -114,10 +124,26 @@ class Turn:
             self._output_tokens = len(written)
             posteriors += canvas.posteriors[: len(committed)]
             self._text += canvas.known
+            self._keep()
             sure = tuple(canvas.posteriors[: len(committed)])
             yield Commit(self._canvases, committed, decode(committed), sure)
-        engine.prefixes.keep(self._plan.prompt, self._cache)
         yield self._result(written, posteriors, course.ended, self.usage)
+
+    def _read_ahead(self) -> Work[Event, None]:
+        """Have the encoder read what there is more of than one pass is to take: others' canvases
+        are denoised between two passes, and no pass holds all of a long prompt."""
+        while len(self._text) - self._cache.length > MOST_READ:
+            part = self._text[self._cache.length :][:MOST_READ]
+            yield [self._engine.model.reading(part, self._cache, 1)]
+            self._cache.length += len(part)
+            self._keep()
+
+    def _keep(self) -> None:
+        """Let others begin with what was read of the prompt, and forget what no window shows."""
+        if not self._kept:
+            self._engine.prefixes.keep(self._plan.prompt, self._cache)
+            self._kept = self._cache.length >= len(self._plan.prompt) - 1
+        self._cache.trim()
 
     def _draft(self, reads: Reads) -> Draft:
         self._steps += 1
@@ -148,20 +174,21 @@ class Turn:
             yield from shown(read_answer(model, cache, length, noise, known, answers, pad), chosen)
             canvas.settle(choices[-1].word, repeat(choices[-1].share))
             return
-        last: list[Step] = []
+        settled: list[tuple[list[int], list[float]]] = []
 
         def read(step: Step) -> Reads:
-            last[:] = [step]
             tokens = step.reading.tokens[len(known) :]
             of = slice(len(known), len(known) + len(tokens))
             sure = step.distribution.sure(of, tokens)
+            if step.last:
+                own = tokens[: step.reading.length - len(known)]
+                allowed = course.allowed(own.tolist())
+                logits = step.distribution.logits(slice(of.start, of.start + len(own)))
+                settled.append((own.tolist(), chances(permitted(logits, allowed), own)))
             return canvas.reads(tokens.tolist(), sure.tolist())
 
         yield from shown(denoise(model, cache, length, generation, noise, course, known), read)
-        own = slice(len(known), last[0].reading.length)
-        tokens = last[0].reading.tokens[own]
-        logits = permitted(last[0].distribution.logits(own), course.allowed(tokens.tolist()))
-        canvas.settle(tokens.tolist(), chances(logits, tokens))
+        canvas.settle(*settled[0])
 
     def _cut(self, tokens: Sequence[int]) -> list[int]:
         """The tokens before the first one that ends the turn."""

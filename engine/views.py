@@ -16,6 +16,8 @@ from .cache import KVCache
 BLOCK = 64
 """Tokens of a text that are read for attention at a time. Where a beginning is kept that ends with
 a block, what follows it is computed as if it had been read in one go, to the last bit."""
+MOST_READ = 32 * BLOCK
+"""Tokens of a prompt that one pass reads: whole blocks, so that it is read as in one go."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,6 +55,7 @@ def serve(
     from ...engine import Engine, RequestError
     from ...memory import Store
     from ...tools.secret import Secrets, look_up
+    from ..allocator import GIVE_BACK_SECONDS, give_back
     from ..log import start
     from ..models import engine_of
     from ..serve import Limits, serving
@@ -96,6 +97,7 @@ def serve(
             serving(engine, host=host, port=port, keys=keys, limits=limits, store=store)
         )
         log.info("%s is served at %s/v1", engine.name, url)
-        stopping.wait()
+        while not stopping.wait(GIVE_BACK_SECONDS):
+            give_back()
         log.info("stopping after what is being written; once more to leave at once")
     log.info("stopped")

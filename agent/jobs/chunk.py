@@ -139,7 +139,13 @@ class Extractor:
 
     def _request(self, text: str, seed: int | None = None) -> Request:
         messages = [Message("system", self._plan.instructions), Message("user", text)]
-        return Request(messages, constraint=self._constraint, seed=seed)
+        return Request(
+            messages,
+            constraint=self._constraint,
+            seed=seed,
+            owner=self._run.agent,
+            priority="low",  # what somebody waits for goes first
+        )
 
     def _bounded(self, request: Request) -> Request:
         """What is copied from a document is not much longer than it is: an answer that is goes

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -51,8 +52,8 @@ def application(queue: Queue, keys: Keys, most_tokens: int) -> Starlette:
 
     def generating(dialect: Dialect) -> Route:
         async def ask(request: Request) -> Response:
-            keys.admit(request.headers)
-            return Generation(queue, dialect, await _body(request), most_tokens)
+            client = keys.admit(request.headers)
+            return Generation(queue, dialect, await _body(request), most_tokens, client)
 
         return Route(PATHS[dialect.api], ask, methods=["POST"])
 
@@ -95,12 +96,18 @@ class Generation(Response):
     """An answer that is still to be written, for as long as its client is there."""
 
     def __init__(
-        self, queue: Queue, dialect: Dialect, fields: dict[str, Any], most_tokens: int
+        self,
+        queue: Queue,
+        dialect: Dialect,
+        fields: dict[str, Any],
+        most_tokens: int,
+        client: str,
     ) -> None:
         self._queue = queue
         self._dialect = dialect
         self._fields = fields
         self._most_tokens = most_tokens
+        self._client = client
         self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +139,8 @@ class Generation(Response):
             try:
                 asked = await place.prepare(self._dialect.read, self._fields, self._most_tokens)
                 _known(self._queue.engine, asked.model)
-                plan = await place.prepare(self._queue.engine.prepare, asked.request)
+                request = replace(asked.request, owner=self._client)
+                plan = await place.prepare(self._queue.engine.prepare, request)
                 async with aclosing(place.written(plan)) as told:
                     if asked.stream:
                         await self._stream(told, asked, send)

@@ -1,29 +1,35 @@
 """Requests that wait for the engine, and those that it writes side by side.
 
-One thread has the engine. Between any two steps of the model it lets those go that nobody waits for
-any more, and takes in the next ones, in the order in which they came to be ready. What is slow
-before that (to compile a schema) is done on threads of its own.
+The engine lets those go that nobody waits for any more, and takes in the next ones
+(`engine/scheduler.py`): of several clients' keys, each gets its share. What is slow before that (to
+compile a schema) is done on threads of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from ...engine import AnswerError, Commit, Engine, EngineError, OpenBatch, Plan, Result, Usage
-from ..allocator import GIVE_BACK_SECONDS, give_back
+from ...engine import (
+    AnswerError,
+    Commit,
+    Draft,
+    Engine,
+    EngineError,
+    Plan,
+    Result,
+    Ticket,
+    TurnCancelledError,
+    Usage,
+)
 from .refusal import Refusal
-
-log = logging.getLogger("gesso")
 
 Returned = TypeVar("Returned")
 Given = ParamSpec("Given")
@@ -41,29 +47,25 @@ WEIGHT = 0.2
 
 
 class Queue:
-    """At most `side_by_side` requests are written at once, and `most_waiting` more are let in.
-    `ended` is told what every turn took, also one that was given up, on the engine's thread."""
+    """As many requests as the engine writes at once are let in, and `most_waiting` more. `ended` is
+    told what every turn took, also one that was given up, on the engine's thread."""
 
     def __init__(
         self,
         engine: Engine,
         *,
-        side_by_side: int,
         most_waiting: int,
         ended: Callable[[Usage], None] | None = None,
     ) -> None:
         self.engine = engine
-        self._side_by_side = side_by_side
-        self._most = side_by_side + most_waiting
+        self._side_by_side = engine.scheduler.side_by_side
+        self._most = self._side_by_side + most_waiting
         self._ended = ended or (lambda usage: None)
         self._changed = threading.Condition()
         self._places: set[Place] = set()
-        self._waiting: deque[Place] = deque()
         self._closing = False
         self._seconds = GUESS_SECONDS
         self._preparing = ThreadPoolExecutor(PREPARERS, thread_name_prefix="prepare")
-        self._writing = threading.Thread(target=self._write, name="engine", daemon=True)
-        self._writing.start()
 
     def enter(self) -> Place:
         """A place, until `leave`. Raises `Refusal` where there is none."""
@@ -82,90 +84,56 @@ class Queue:
         """Refuse what waits and what comes, and return when all that is being written has ended."""
         with self._changed:
             self._closing = True
-            waiting = list(self._waiting)
-            self._waiting.clear()
-            self._changed.notify()
+            waiting = [place for place in self._places if not place.is_begun]
         for place in waiting:
             place._tell(closing())
-        self._writing.join()
+            self._leave(place)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._places)
         self._preparing.shutdown(wait=False, cancel_futures=True)
 
     def _wait_seconds(self) -> int:
         rounds = len(self._places) / self._side_by_side
         return max(1, min(LONGEST_WAIT, math.ceil(rounds * self._seconds)))
 
-    def _put(self, place: Place) -> None:
+    def _put(self, place: Place, plan: Plan) -> None:
         with self._changed:
             if self._closing:
                 raise closing()
-            self._waiting.append(place)
-            self._changed.notify()
+            place._ticket = self.engine.submit(plan, place._watch)
+        place._ticket.outcome.add_done_callback(place._done)
 
     def _leave(self, place: Place) -> None:
         with self._changed:
             self._places.discard(place)
-            with suppress(ValueError):
-                self._waiting.remove(place)
+            self._changed.notify_all()
+        if place._ticket is not None:
+            place._ticket.cancel()
 
-    def _write(self) -> None:
-        batch = self.engine.open_batch()
-        written: dict[int, Place] = {}
-        given = time.monotonic()
-        while True:
-            if time.monotonic() - given > GIVE_BACK_SECONDS:
-                give_back()
-                given = time.monotonic()
-            with self._changed:
-                while not self._waiting and not written and not self._closing:
-                    self._changed.wait()
-                if self._closing and not written:
-                    return
-                gone = [number for number, one in written.items() if one not in self._places]
-                free = self._side_by_side - len(written) + len(gone)
-                fresh = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-            try:
-                for number in gone:
-                    del written[number]
-                    self._ended(batch.leave(number))
-                for place in fresh:
-                    self._begin(batch, place, written)
-                self._step(batch, written)
-            except Exception as error:  # the server goes on without those that it broke
-                log.exception("what was being written is lost")
-                batch.clear()
-                for place in {*written.values(), *fresh}:
-                    place._tell(Refusal(500, "broken", f"{type(error).__name__}: {error}"))
-                written.clear()
-
-    def _begin(self, batch: OpenBatch, place: Place, written: dict[int, Place]) -> None:
-        assert place.plan is not None, "a place is put in the queue with its plan"
-        place.began = time.monotonic()
-        written[batch.join(place.plan)] = place
-        place._tell(len(place.plan.prompt))
-
-    def _step(self, batch: OpenBatch, written: dict[int, Place]) -> None:
-        for number, event in batch.step():
-            if isinstance(event, Commit):
-                written[number]._tell(event)
-            elif isinstance(event, Result | EngineError):
-                place = written.pop(number)
-                seconds = time.monotonic() - place.began
-                self._seconds += WEIGHT * (seconds - self._seconds)
-                if isinstance(event, Result | AnswerError):
-                    self._ended(event.usage)
-                self._leave(place)  # whoever reads slowly takes nobody's place
-                place._tell(event)
+    def _end(self, place: Place, found: Result | BaseException, seconds: float) -> None:
+        """Count what a turn took; whoever reads its answer slowly takes nobody's place."""
+        if isinstance(found, Result):
+            self._seconds += WEIGHT * (seconds - self._seconds)
+        if isinstance(found, Result | AnswerError | TurnCancelledError) and found.usage != Usage():
+            self._ended(found.usage)
+        self._leave(place)
 
 
 class Place:
     """A request that was let in, until it leaves."""
 
     def __init__(self, queue: Queue, loop: asyncio.AbstractEventLoop) -> None:
-        self.plan: Plan | None = None
-        self.began = 0.0
         self._queue = queue
         self._loop = loop
         self._told: asyncio.Queue[Told] = asyncio.Queue()
+        self._ticket: Ticket | None = None
+        self._prompt_tokens = 0
+        self._began: float | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the engine has begun to write for it."""
+        return self._ticket is not None and self._ticket.turn is not None
 
     async def prepare(
         self,
@@ -186,8 +154,8 @@ class Place:
     async def written(self, plan: Plan) -> AsyncGenerator[Told, None]:
         """What there is to tell of the turn, to its end. Raises `Refusal` or `EngineError` where it
         has none."""
-        self.plan = plan
-        self._queue._put(self)
+        self._prompt_tokens = len(plan.prompt)
+        self._queue._put(self, plan)
         while True:
             told = await self._told.get()
             if isinstance(told, Refusal | EngineError):
@@ -199,6 +167,29 @@ class Place:
     def leave(self) -> None:
         """Give the place up: what is being written for it is dropped at the next step."""
         self._queue._leave(self)
+
+    # on the engine's thread
+
+    def _watch(self, event: Draft | Commit) -> None:
+        self._begin()
+        if isinstance(event, Commit):
+            self._tell(event)
+
+    def _done(self, outcome: Future[Result]) -> None:
+        found = outcome.exception() or outcome.result()
+        began = self._begin() if isinstance(found, Result) else 0.0
+        self._queue._end(self, found, time.monotonic() - began)
+        if isinstance(found, Result | EngineError):
+            self._tell(found)
+        else:
+            self._tell(Refusal(500, "broken", f"{type(found).__name__}: {found}"))
+
+    def _begin(self) -> float:
+        """When the first was seen of the turn: by now, or before."""
+        if self._began is None:
+            self._began = time.monotonic()
+            self._tell(self._prompt_tokens)
+        return self._began
 
     def _tell(self, told: Told) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens

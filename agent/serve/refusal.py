@@ -7,6 +7,7 @@ from typing import Literal
 from ...engine import (
     AnswerError,
     BudgetError,
+    CapacityError,
     ConstraintError,
     ContextError,
     EngineError,
@@ -14,6 +15,9 @@ from ...engine import (
 )
 
 Kind = Literal["request", "key", "missing", "large", "unanswerable", "busy", "closing", "broken"]
+
+EXHAUSTED_SECONDS = 10
+"""After which memory that is used up may be free again."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer
@@ -54,4 +58,6 @@ def refusal_of(error: EngineError, *, schema: str, messages: str, tokens: str) -
         return Refusal(400, "request", what)
     if isinstance(error, AnswerError):
         return Refusal(422, "unanswerable", f"{what}; ask again, with another seed")
+    if isinstance(error, CapacityError):
+        return Refusal(503, "busy", what, retry_after=EXHAUSTED_SECONDS)
     return Refusal(500, "broken", what)

@@ -51,9 +51,9 @@ def serving(
         ListenError: the address cannot be listened on.
     """
     keys.check_host(host)
+    engine.scheduler.side_by_side = limits.side_by_side
     queue = Queue(
         engine,
-        side_by_side=limits.side_by_side,
         most_waiting=limits.waiting,
         ended=None if store is None else _accountant(store, engine),
     )

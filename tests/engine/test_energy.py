@@ -11,18 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from gesso.engine import Message, Request, Result, Usage, load_engine
+from gesso.engine import Message, Request, Result, load_engine
 from gesso.engine.energy import (
     Energy,
     EnergyMeter,
     GpuCounter,
     GpuSampler,
     meter_for,
-    metered,
     nvml_counter,
     packages,
 )
-from gesso.engine.errors import AnswerError, RequestError
 
 CPU = torch.device("cpu")
 REQUEST = Request([Message("user", "Hello")], seed=1, max_tokens=8)
@@ -207,20 +205,6 @@ def test_what_is_not_known_is_no_zero() -> None:
     assert meter.stop() == Energy(None, "unknown")
 
 
-def test_turns_side_by_side_share_by_their_tokens() -> None:
-    small, large = (
-        Result("", usage=Usage(prompt_tokens=prompt, cached_tokens=10, output_tokens=10))
-        for prompt in (20, 80)
-    )
-    refused = AnswerError("twice", Usage(prompt_tokens=90, output_tokens=10))
-    never = RequestError("no")
-    ended = metered(Energy(200.0, "measured"), [small, large, refused, never])
-    usages = [one.usage for one in ended if isinstance(one, Result | AnswerError)]
-    assert [usage.joules for usage in usages] == [20.0, 80.0, 100.0]
-    assert {usage.energy for usage in usages} == {"measured"}
-    assert ended[3] is never
-
-
 def test_every_generation_says_what_it_drew() -> None:
     engine = load_engine("sketch", load_watts=100)
     assert engine.generate(REQUEST).usage.energy != "unknown"
@@ -228,4 +212,4 @@ def test_every_generation_says_what_it_drew() -> None:
     assert isinstance(one, Result)
     assert isinstance(two, Result)
     assert one.usage.joules
-    assert one.usage.joules == two.usage.joules
+    assert two.usage.joules

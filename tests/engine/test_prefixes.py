@@ -10,18 +10,30 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from gesso.engine import Engine, Message, Request, Result, Usage, choice, json_schema, load_engine
+from gesso.engine import (
+    Engine,
+    Message,
+    Request,
+    Result,
+    Usage,
+    choice,
+    json_schema,
+    load_engine,
+    turn,
+)
 from gesso.engine.cache import KVCache
 from gesso.engine.checkpoint import load_weights
 from gesso.engine.config import read_config
 from gesso.engine.model import DiffusionGemma
-from gesso.engine.prefixes import Beginning, Prefixes
+from gesso.engine.prefixes import Beginning, Prefixes, Slots
 from gesso.engine.views import BLOCK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Shape, save_checkpoint
 
 SCHEMA = {"type": "object", "properties": {"total": {"type": "string"}}, "required": ["total"]}
+SLIDING = 0
+"""The sliding one of a tiny model's two layers."""
 SYSTEM = Message("system", "Read the receipt and write down what it says in a record.")
 
 
@@ -131,12 +143,13 @@ def read(prefixes: Prefixes, model: DiffusionGemma, prompt: Sequence[int]) -> Be
     model.run([model.reading(rest, begun.cache)])
     begun.cache.length += len(rest)
     prefixes.keep(prompt, begun.cache)
+    begun.cache.trim()
     return replace(begun, cached=cached)
 
 
 @torch.inference_mode()
 def test_what_is_kept_is_bounded_and_the_least_used_goes_first(engine: Engine) -> None:
-    prefixes = Prefixes(engine.model, 3)
+    prefixes = Prefixes(engine.model, Slots(3, 3))
 
     def cached(start: int, blocks: int = 1) -> int:
         text = [*range(start, start + blocks * BLOCK), 1]
@@ -159,15 +172,17 @@ def test_what_is_kept_is_bounded_and_the_least_used_goes_first(engine: Engine) -
         max_size=12,
     ),
     st.integers(0, 5),
+    st.integers(0, 5),
+    st.sampled_from([1, 30, 65, 150]),
 )
 def test_whatever_was_kept_before_a_text_is_read_as_in_one_go(
-    drawn: list[tuple[list[int], int]], most: int
+    drawn: list[tuple[list[int], int]], most: int, windows: int, window: int
 ) -> None:
-    """Texts of blocks of two kinds, and an end: what is taken up is the longest beginning that is
-    kept, to the last bit, and no more is kept than there is room for."""
-    model, kept = tiny(), dict[tuple[int, ...], None]()
+    """Texts of blocks of two kinds, and an end: what is taken up is a beginning that is kept, to
+    the last bit, and no more is kept than there is room for."""
+    model, kept = tiny(window), dict[tuple[int, ...], None]()
     with torch.inference_mode():
-        prefixes = Prefixes(model, most)
+        prefixes = Prefixes(model, Slots(most, windows))
         for kinds, end in drawn:
             blocks = [[kind * 100 + place for place in range(BLOCK)] for kind in kinds]
             text = [token for block in blocks for token in block] + [7] * end
@@ -178,14 +193,51 @@ def test_whatever_was_kept_before_a_text_is_read_as_in_one_go(
                 assert tuple(text[: begun.cached]) in kept
             whole = fresh_cache(model, text)
             for layer in range(model.config.num_hidden_layers):
-                assert all(map(torch.equal, begun.cache.prefix(layer), whole.prefix(layer)))
+                keys, values = begun.cache.prefix(layer)
+                first = len(text) - keys.shape[2]
+                assert first == (max(0, len(text) - window + 1) if layer == SLIDING else 0)
+                expected = whole.part(layer, first, len(text))
+                assert torch.equal(keys, expected.keys)
+                assert torch.equal(values, expected.values)
             for end_of in range(BLOCK, len(text), BLOCK):
                 kept[tuple(text[:end_of])] = None
             assert len(list(prefixes)) <= most
 
 
 @cache
-def tiny() -> DiffusionGemma:
+def tiny(window: int) -> DiffusionGemma:
     with TemporaryDirectory() as place:
         save_checkpoint(Path(place), Shape("tiny", layers="sf"))
-        return load_weights(Path(place), read_config(Path(place) / "config.json"), torch.float32)
+        config = read_config(Path(place) / "config.json")
+        text = config.text_config.model_copy(update={"sliding_window": window})
+        narrow = config.model_copy(update={"text_config": text})
+        return load_weights(Path(place), narrow, torch.float32)
+
+
+@torch.inference_mode()
+def test_a_text_goes_on_where_the_sliding_layers_still_have_what_their_window_shows() -> None:
+    model = tiny(window=65)  # of which the block before is seen
+    prefixes = Prefixes(model, Slots(8, 2))
+
+    def cached(kinds: Sequence[int]) -> int:
+        text = [kind * 100 + place for kind in kinds for place in range(BLOCK)]
+        return read(prefixes, model, [*text, 7]).cached // BLOCK
+
+    assert cached([0, 0, 0]) == 0  # the last two have theirs
+    assert cached([0, 0, 1]) == 2
+    assert cached([0, 1]) == 0  # the first block is there, but not its window: read and given one
+    assert cached([0, 1]) == 2
+
+
+def test_a_long_prompt_is_read_in_parts_and_answered_as_in_one_go(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ask("Coffee 1.50 Tea 2.25 " * 20 + "TOTAL 75.00")
+    expected = load_engine("sketch").generate(request)
+    monkeypatch.setattr(turn, "MOST_READ", 2 * BLOCK)
+    found = engine.generate(request)
+    assert found.usage.prompt_tokens > 4 * BLOCK
+    assert (found.text, found.confidence) == (expected.text, expected.confidence)
+    again = engine.generate(request)
+    assert again.usage.cached_tokens == (found.usage.prompt_tokens - 1) // BLOCK * BLOCK
+    assert (again.text, again.confidence) == (expected.text, expected.confidence)
