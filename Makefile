@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-monitor pictures train eval ablation soak snapshots load storm test-postgres clean
+.PHONY: demo test test-slow campaigns lint bench bench-schemas bench-calls bench-policies bench-projection bench-batches bench-recall bench-ledger bench-valid-calls bench-formats bench-gpu bench-monitor pictures train eval ablation soak snapshots load storm test-postgres clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -83,6 +83,9 @@ bench-valid-calls: $(VENV)/.installed-dev  ## valid tool calls a second: held to
 
 bench-formats: $(VENV)/.installed-dev  ## what FP8, NVFP4, int8 and int4 weights cost in logits, size and time
 	$(BIN)/python -m gesso.engine.benchmarks.formats
+
+bench-gpu: $(VENV)/.installed-dev  ## every figure of a GPU in under ten minutes, beside transformers on the same weights
+	$(BIN)/python -m gesso.engine.benchmarks.gpu
 
 bench-monitor: $(VENV)/.installed-dev  ## keys, processor and memory of the monitor over a busy runtime
 	$(BIN)/python -m gesso.agent.benchmarks.monitor

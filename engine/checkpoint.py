@@ -8,9 +8,11 @@ tower where the files have one; nothing is set aside for it where they do not.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import overload
 
@@ -23,7 +25,9 @@ from torch import Tensor
 from .adapter import Adapter
 from .config import ModelConfig
 from .errors import CheckpointError
-from .formats import dense, split
+from .float8 import Float8, Scaled
+from .formats import dense, float8, split
+from .kernels import launches_on
 from .llada import LLaDA, LLaDAConfig
 from .model import DiffusionGemma
 from .quantized import Codes, Kind, Quantised
@@ -37,6 +41,7 @@ FILES = ["*.json", "*.jinja", "*.safetensors"]
 """What is downloaded of a checkpoint."""
 _KEPT = ("embed_tokens", "router", "head", "vision")
 """Weights that are never quantised: looked up by row, or decisive and a small part of all."""
+Weight = Tensor | Float8 | Quantised
 Progress = Callable[[int, int], None]
 """Is told how many tensors of how many are there."""
 _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
@@ -83,7 +88,7 @@ def _sees(shards: Shards) -> bool:
 class _Slot:
     """Where one published tensor lives in the model: a tensor, and its rows if it is stacked."""
 
-    target: Tensor | Quantised | Codes
+    target: Tensor | Float8 | Scaled | Quantised | Codes
     rows: slice | None = None
 
     def view(self) -> Tensor:
@@ -95,6 +100,15 @@ class _Slot:
         if self.rows is None:
             return self.target.shape
         return torch.Size((self.rows.stop - self.rows.start, *self.target.shape[1:]))
+
+    def take(self, stored: tuple[Tensor, Tensor] | None) -> bool:
+        """Take a weight's values in FP8 and their scale as they are, where there are some and this
+        holds such; whether it did."""
+        if stored is None or not isinstance(self.target, Float8 | Scaled):
+            return False
+        assert self.rows is not None
+        self.target[self.rows].take(*stored)
+        return True
 
     def fill(self, weight: Tensor) -> None:
         if isinstance(self.target, Tensor):
@@ -112,7 +126,7 @@ def _slots(model: DiffusionGemma | LLaDA) -> dict[str, _Slot]:
     """Every published tensor name of the model, with its place."""
     slots: dict[str, _Slot] = {}
 
-    def add(name: str, target: Tensor | Quantised, start: int = 0, rows: int | None = None) -> None:
+    def add(name: str, target: Weight, start: int = 0, rows: int | None = None) -> None:
         stop = target.shape[0] if rows is None else start + rows
         if isinstance(target, Tensor):
             target = target.detach()
@@ -152,7 +166,7 @@ def _add_llada(add: Add, model: LLaDA) -> None:
 
 
 def _add_gemma(add: Add, model: DiffusionGemma) -> None:
-    def add_gated(name: str, gate_up: Tensor | Quantised, down: Tensor | Quantised) -> None:
+    def add_gated(name: str, gate_up: Weight, down: Weight) -> None:
         half = gate_up.shape[0] // 2
         add(f"{name}gate_proj.weight", gate_up, 0, half)
         add(f"{name}up_proj.weight", gate_up, half, half)
@@ -206,7 +220,7 @@ def _single_experts(model: DiffusionGemma | LLaDA) -> dict[str, tuple[str, _Slot
         ]
         for number in range(len(experts.gate_up_proj)):
             for part, stacked, rows in parts:
-                weight: Tensor | Codes = getattr(experts, stacked)[number]
+                weight: Tensor | Scaled | Codes = getattr(experts, stacked)[number]
                 name = f"{prefix}{number}.{part}.weight"
                 found[name] = (f"{prefix}{stacked}", _Slot(weight, rows))
     return found
@@ -245,14 +259,19 @@ def load_weights(
     progress: Progress | None = None,
 ) -> DiffusionGemma | LLaDA:
     """Build the model on its device and fill it from the folder's safetensors files; what is
-    quantised there is read as what it stands for. The LoRA `adapter` of a folder is merged, and
-    with `quantize` projections and experts are quantised, as they are read.
+    quantised there is read as what it stands for, except that FP8 stays FP8 on a GPU. The LoRA
+    `adapter` of a folder is merged, and with `quantize` projections and experts are quantised, as
+    they are read.
 
     Raises:
         CheckpointError: a file cannot be read, or a tensor is missing, unknown, truncated or of
             another shape than the configuration says; the message names it.
     """
     shards = Shards(folder)
+    weights: dict[str, dict[str, str]] = {}
+    for name in shards.files:
+        weight, part = split(name)
+        weights.setdefault(weight, {})[part] = name
     with torch.device("meta"):
         if isinstance(config, LLaDAConfig):
             model = LLaDA(config)
@@ -261,15 +280,16 @@ def load_weights(
             model = DiffusionGemma(config.text_config, vision)
     model = model.to(dtype)
     if quantize is not None:
-        _quantise(model, quantize)
+        replace_weights(model, lambda _, weight: Quantised(weight.shape, quantize, "meta"))
+    elif launches_on(torch.device(device)):
+        kept = _in_float8(shards, weights)
+        replace_weights(
+            model, lambda name, weight: Float8(weight.shape, "meta") if name in kept else None
+        )
     model = model.to_empty(device=device).eval().requires_grad_(False)
     missing, single = _slots(model), _single_experts(model)
     waiting = Counter(stacked for stacked, _ in single.values())
     added = None if adapter is None else Adapter(adapter)
-    weights: dict[str, dict[str, str]] = {}
-    for name in shards.files:
-        weight, part = split(name)
-        weights.setdefault(weight, {})[part] = name
     for number, (name, parts) in enumerate(weights.items(), 1):
         file = shards.files[next(iter(parts.values()))]
         slot = missing.pop(name, None)
@@ -282,17 +302,17 @@ def load_weights(
             if name.startswith(_TIED):
                 continue
             raise CheckpointError(f"{file}: {name} is not a tensor of this model")
-        stored = dense(
-            f"{file}: {name}",
-            {part: shards.read(stored) for part, stored in parts.items()},
-            config.packed_bits,
-        )
+        read = {part: shards.read(stored) for part, stored in parts.items()}
+        stored = dense(f"{file}: {name}", read, config.packed_bits)
         if stored.shape != slot.shape:
             raise CheckpointError(
                 f"{file}: {name} has shape {list(stored.shape)},"
                 f" config.json says {list(slot.shape)}"
             )
-        slot.fill(stored if added is None else added.merged(name, stored))
+        if added is not None:
+            slot.fill(added.merged(name, stored))
+        elif not slot.take(float8(read)):
+            slot.fill(stored)
         if progress is not None:
             progress(number, len(weights))
     shards.close()
@@ -311,20 +331,53 @@ def _vision(folder: Path, config: ModelConfig) -> Vision:
     return Vision(config.vision_config, config.text_config.hidden_size)
 
 
-def _quantise(model: DiffusionGemma | LLaDA, kind: Kind) -> None:
-    """Put codes in the place of the weights of projections and experts."""
+def replace_weights(
+    model: DiffusionGemma | LLaDA, instead: Callable[[str, Tensor], Float8 | Quantised | None]
+) -> None:
+    """Put something in the place of the weights of projections and experts, by their names."""
     for name, module in model.named_modules():
         if any(part in name.split(".") for part in _KEPT):
             continue
         for parameter, weight in list(module.named_parameters(recurse=False)):
-            if weight.ndim >= 2:
+            found = instead(f"{name}.{parameter}", weight) if weight.ndim >= 2 else None
+            if found is not None:
                 delattr(module, parameter)
-                module.add_module(parameter, Quantised(weight.shape, kind, "meta"))
+                module.add_module(parameter, found)
+
+
+def _in_float8(shards: Shards, weights: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """The model's own weights of which every part is published in E4M3 with a scale for all of it
+    or for each row."""
+    found: dict[str, bool] = {}
+    for name, parts in weights.items():
+        own = _own_name(name)
+        found[own] = found.get(own, True) and _has_row_scales(shards, parts)
+    return {own for own, kept in found.items() if kept}
+
+
+def _has_row_scales(shards: Shards, parts: Mapping[str, str]) -> bool:
+    if not {"weight", "weight_scale"} <= parts.keys() or "weight_scale_2" in parts:
+        return False
+    form, shape = shards.form(parts["weight"])
+    _, scale = shards.form(parts["weight_scale"])
+    return form == "F8_E4M3" and len(shape) == 2 and prod(scale) in (1, shape[0])
+
+
+def _own_name(published: str) -> str:
+    """The model's own weight that a published one is, or is a part of."""
+    own = published.removeprefix("model.decoder.")
+    own = own.replace("self_conditioning.", "self_conditioning.mlp.")
+    own = re.sub(r"\b[qkv]_proj\b", "qkv_proj", own)
+    own = re.sub(r"\b(gate|up)_proj\b", "gate_up_proj", own)
+    return re.sub(r"\bexperts\.\d+\.(\w+)\.weight", r"experts.\1", own)
+
+
+def published(model: DiffusionGemma) -> dict[str, Tensor]:
+    """The model's tensors under their published names, in its own storage; none is quantised."""
+    return {name: slot.view() for name, slot in _slots(model).items()}
 
 
 def save_weights(model: DiffusionGemma, file: Path, dtype: torch.dtype) -> None:
     """Write the model's tensors under their published names."""
-    tensors = {
-        name: slot.view().to(dtype).contiguous().clone() for name, slot in _slots(model).items()
-    }
+    tensors = {name: view.to(dtype).contiguous().clone() for name, view in published(model).items()}
     save_file(tensors, file, metadata={"format": "pt"})

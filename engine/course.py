@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import copy
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from .constraint.lookahead import Lookahead, Symbols
 from .constraint.regular import BYTES
 from .sampler import Reading
 from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from .kernels.scores import Scores
 
 MOST_ALTERNATIVES = 64
 
@@ -66,7 +70,7 @@ class Course:
             for symbol in self._symbols(token):
                 self._place = int(self._dfa.table[self._place, symbol])
 
-    def read(self, logp: Tensor) -> Reading:
+    def read(self, logp: Tensor | Scores) -> Reading:
         """The most probable word under log-probabilities [L, V] of the tokens to come, and how
         many positions are its own.
 
@@ -194,7 +198,7 @@ class FreeCourse:
         self.ended = token in self.ends
         self.tokens_left -= 1
 
-    def read(self, logp: Tensor) -> Reading:
+    def read(self, logp: Tensor | Scores) -> Reading:
         """The most probable tokens; all of them count."""
         return Reading(logp.argmax(-1), len(logp))
 

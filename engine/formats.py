@@ -48,6 +48,17 @@ def split(name: str) -> tuple[str, str]:
     return (f"{found['base']}.weight", found["part"]) if found else (name, "weight")
 
 
+def float8(parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """The values in E4M3 [R, C] and the scale, of all or of each row, of which a weight's parts
+    consist, where they do."""
+    found = {part: value for part, value in parts.items() if not _OF_ACTIVATIONS.fullmatch(part)}
+    if found.keys() != {"weight", "weight_scale"}:
+        return None
+    values, scale = found["weight"], found["weight_scale"]
+    by_rows = values.ndim == 2 and scale.numel() in (1, len(values))
+    return (values, scale) if values.dtype == torch.float8_e4m3fn and by_rows else None
+
+
 def dense(name: str, parts: Mapping[str, Tensor], bits: int | None) -> Tensor:
     """What the parts of a weight stand for, in float32 (a plain weight: as it is). `bits` are those
     of packed integers, as the configuration says.

@@ -17,8 +17,9 @@ G key-value heads, K head width, V vocabulary, E experts, N = B * T.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -27,18 +28,32 @@ from torch import Tensor, nn
 
 from .cache import KVCache
 from .config import Rotary, TextConfig
+from .float8 import Float8, Scaled, multiplied, multiplies
+from .kernels import launches_on
 from .quantized import Codes, Quantised
-from .views import Block, Pass, Span, View, causal_block, causal_blocks, image_runs
+from .views import (
+    Block,
+    Pass,
+    Span,
+    View,
+    are_canvases,
+    causal_block,
+    causal_blocks,
+    image_runs,
+)
 
 if TYPE_CHECKING:
+    from .step import Steps
     from .vision import Patches, Vision
 
 _FEW = 8  # tokens
 
 
-def linear(x: Tensor, weight: Tensor | Quantised | Codes) -> Tensor:
+def linear(x: Tensor, weight: Tensor | Float8 | Scaled | Quantised | Codes) -> Tensor:
     """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
     another routine than many, and come out another in the last bit than they do in company."""
+    if isinstance(weight, Float8 | Scaled) and multiplies(x, weight):
+        return multiplied(x, weight)
     if not isinstance(weight, Tensor):
         weight = weight.dense(x.dtype)
     tokens = x.numel() // x.shape[-1]
@@ -100,6 +115,17 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, rotary: tuple[Tensor, Tensor], views: Sequence[View], last: bool
     ) -> Tensor:
+        batch = len(x)
+        q, k, v = (part.transpose(1, 2) for part in self.projected(x, rotary))
+        sizes = [view.tokens for view in views]
+        rows = zip(q.split(sizes, 2), k.split(sizes, 2), v.split(sizes, 2), views, strict=True)
+        attended = [part for row in rows for part in self._attended(*row, last=last)]
+        joined = torch.cat(attended, dim=2) if len(attended) > 1 else attended[0]
+        joined = joined.transpose(1, 2)  # [B, T, H, K]
+        return linear(joined.reshape(batch, joined.shape[1], -1), self.o_proj.weight)
+
+    def projected(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, T, H, K], keys and values [B, T, G, K] of x [B, T, D]."""
         batch, tokens, _ = x.shape
         projected = linear(x, self.qkv_proj.weight).view(batch, tokens, -1, self.head_size)
         if self.sliding:
@@ -107,15 +133,7 @@ class Attention(nn.Module):
         else:
             q, k = projected.split([self.heads, self.groups], dim=2)
             v = k
-        q = rotate(self.q_norm(q), *rotary).transpose(1, 2)  # [B, H, T, K]
-        k = rotate(self.k_norm(k), *rotary).transpose(1, 2)  # [B, G, T, K]
-        v = self.v_norm(v).transpose(1, 2)
-        sizes = [view.tokens for view in views]
-        rows = zip(q.split(sizes, 2), k.split(sizes, 2), v.split(sizes, 2), views, strict=True)
-        attended = [part for row in rows for part in self._attended(*row, last=last)]
-        joined = torch.cat(attended, dim=2) if len(attended) > 1 else attended[0]
-        joined = joined.transpose(1, 2)  # [B, T, H, K]
-        return linear(joined.reshape(batch, joined.shape[1], -1), self.o_proj.weight)
+        return rotate(self.q_norm(q), *rotary), rotate(self.k_norm(k), *rotary), self.v_norm(v)
 
     def _attended(self, q: Tensor, k: Tensor, v: Tensor, view: View, *, last: bool) -> list[Tensor]:
         """What the blocks of a view see, [B, H, T, K]; in the last layer, the tokens wanted."""
@@ -190,6 +208,10 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor, experts: Tensor) -> Tensor:
         """[N, D] in, [N, D] out: tokens are sorted by expert, so each one's are contiguous."""
+        if launches_on(x.device) and not torch.is_grad_enabled():
+            from .kernels.experts import routed
+
+            return routed(x, weights, experts, self.gate_up_proj, self.down_proj)
         top_k = experts.shape[1]
         order = experts.flatten().argsort(stable=True)  # [N * top_k]
         rows = order // top_k
@@ -243,13 +265,17 @@ class Layer(nn.Module):
         if last and any(view.wanted < view.tokens for view in views):
             rows = zip(x.split([view.tokens for view in views], dim=1), views, strict=True)
             x = torch.cat([row[:, -view.wanted :] for row, view in rows], dim=1)
+        return self.fed(x, attended, self._scalar(views, last))
+
+    def fed(self, x: Tensor, attended: Tensor, scalar: Tensor) -> Tensor:
+        """What the layer makes of x and of what its tokens saw, both [B, T, D]."""
         x = x + self.post_attention_layernorm(attended)
 
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
         flat = x.reshape(-1, x.shape[-1])  # [N, D]
         routed = self.experts(self.pre_feedforward_layernorm_2(flat), *self.router(flat))
         routed = self.post_feedforward_layernorm_2(routed.view_as(x))
-        return (x + self.post_feedforward_layernorm(dense + routed)) * self._scalar(views, last)
+        return (x + self.post_feedforward_layernorm(dense + routed)) * scalar
 
     def _scalar(self, views: Sequence[View], last: bool) -> Tensor:
         """The scalar of the pass [1], or each token's own [N, 1] where both passes run at once."""
@@ -310,6 +336,12 @@ class DiffusionGemma(nn.Module):
     def dtype(self) -> torch.dtype:
         """What states, keys and values are kept in."""
         return self.embed_tokens.weight.dtype
+
+    @cached_property
+    def _steps(self) -> Steps:
+        from .step import Steps
+
+        return Steps(self)
 
     def new_cache(self) -> KVCache:
         """An empty cache for one conversation, or for one batch of them."""
@@ -422,6 +454,8 @@ class DiffusionGemma(nn.Module):
         Only attention looks beyond a token, and it goes from row to row, each with the keys that
         it would have alone: so there is no padding, and neighbours do not matter.
         """
+        if are_canvases(passes) and launches_on(self.device) and not torch.is_grad_enabled():
+            return self._steps.run(passes)
         views = [one.view for one in passes]
         cut = [(view, view.cache.cut(view.start)) for view in views if view.denoises]
         try:
@@ -432,6 +466,30 @@ class DiffusionGemma(nn.Module):
             for view, kept in cut:
                 view.cache.put(kept)
         return list(states[0].split([view.wanted for view in views]))
+
+    def canvases(
+        self,
+        canvases: Tensor,
+        starts: Tensor,
+        soft: Tensor,
+        attend: Sequence[Callable[[Tensor, Tensor, Tensor], Tensor]],
+    ) -> Tensor:
+        """The normalised last states [B, L, D] of canvases [B, L] behind texts of `starts` [B]
+        tokens, conditioned on `soft` [B, L, D] (zeros at the first step). `attend` has for each
+        layer what makes of queries, keys and values of the canvases what they see.
+
+        Its shapes are those of what it is given, and it never looks at the host.
+        """
+        positions = starts[:, None] + torch.arange(canvases.shape[1], device=canvases.device)
+        rotary = self._rotary(positions)
+        x = self.self_conditioning(self.embed(canvases), soft)
+        for layer, seen in zip(self.stack, attend, strict=True):
+            attention = layer.self_attn
+            entered = layer.input_layernorm(x)
+            found = seen(*attention.projected(entered, rotary[attention.sliding]))
+            attended = linear(found.flatten(2), attention.o_proj.weight)
+            x = layer.fed(x, attended, layer.denoiser_scalar)
+        return self.norm(x)
 
     def _entered(self, one: Pass) -> Tensor:
         """What a pass's tokens go into the first layer as, [T, D]."""
@@ -462,10 +520,14 @@ class DiffusionGemma(nn.Module):
         x = last(x, rotary[last.self_attn.sliding], views, True)
         return self.norm(x)
 
+    def outputs(self, states: Tensor) -> Tensor:
+        """What the tied head makes of normalised states, before the soft-cap."""
+        return linear(states, self.embed_tokens.weight)
+
     def logits(self, states: Tensor) -> Tensor:
         """Soft-capped float32 logits of normalised states, through the tied head."""
         cap = self.config.final_logit_softcapping
-        raw = linear(states, self.embed_tokens.weight).float()
+        raw = self.outputs(states).float()
         if torch.is_grad_enabled():
             return torch.tanh(raw / cap) * cap
         return raw.div_(cap).tanh_().mul_(cap)
@@ -489,7 +551,9 @@ class DiffusionGemma(nn.Module):
         tables: dict[bool, tuple[Tensor, Tensor]] = {}
         dtype = self.embed_tokens.weight.dtype
         for kind, frequencies in self._frequencies.items():
-            angles = positions[..., None].float() * frequencies.to(positions.device)
+            if frequencies.device != positions.device:  # once, as a copy waits for the device
+                frequencies = self._frequencies[kind] = frequencies.to(positions.device)
+            angles = positions[..., None].float() * frequencies
             angles = torch.cat([angles, angles], dim=-1)[:, :, None]
             tables[kind == "sliding_attention"] = (angles.cos().to(dtype), angles.sin().to(dtype))
         return tables

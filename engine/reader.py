@@ -18,7 +18,7 @@ import torch
 
 from .cache import KVCache
 from .model import DiffusionGemma
-from .sampler import Noise, temper
+from .sampler import Noise, distribution
 from .work import Work
 
 _FINALISTS = 8
@@ -54,8 +54,8 @@ def read_answer(
     canvas = noise.tokens(length)
     canvas[:first] = rows[0, :first]
     (states,) = yield [model.drafting(canvas, cache, cache.length)]
-    step = temper(model.logits(states), 1.0)
-    logp = step.scaled[places, rows] - step.normaliser  # [words, L]
+    step = distribution(model, states, 1.0)
+    logp = step.gather(1, rows.T).T  # [words, L]
     means, best = ((logp * own).sum(1) / sizes).topk(min(_FINALISTS, len(words)))
     yield Choice(words[int(best[0])], float(means.softmax(0)[0]))
 

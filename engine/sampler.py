@@ -15,15 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from .cache import KVCache
 from .config import GenerationConfig
+from .kernels import launches_on
 from .model import DiffusionGemma
 from .work import Work
+
+if TYPE_CHECKING:
+    from .kernels.scores import Scores
 
 
 class Noise:
@@ -68,11 +72,41 @@ class Distribution:
     probabilities: Tensor  # [L, V]
     normaliser: Tensor  # [L] log-sum-exp of `scaled`
     entropy: Tensor  # [L] in nats
-    argmax: Tensor  # [L]
+    best: Tensor  # [L] the most probable token
 
     def log_probabilities(self) -> Tensor:
         """[L, V]; the whole table, for whoever needs it."""
         return self.scaled - self.normaliser[:, None]
+
+    def gather(self, _: int, tokens: Tensor) -> Tensor:
+        """The log-probabilities [L, K] of tokens [L, K]."""
+        return self.scaled.gather(1, tokens) - self.normaliser[:, None]
+
+    def logits(self, rows: slice) -> Tensor:
+        """Those of some positions, [T, V], up to a number for each."""
+        return self.scaled[rows]
+
+    def sure(self, rows: slice, tokens: Tensor) -> Tensor:
+        """How probable a token [T] is in each of some positions."""
+        scaled = self.scaled[rows].gather(1, tokens[:, None])[:, 0]
+        return (scaled - self.normaliser[rows]).exp()
+
+    def renewed(self, accepted: Tensor, uniforms: Tensor, fresh: Tensor) -> Tensor:
+        """Tokens drawn at `uniforms` where they are `accepted`, `fresh` ones elsewhere; all [L]."""
+        rows = accepted.nonzero()[:, 0]
+        fresh[rows] = draw(self.probabilities[rows], uniforms[rows])
+        return fresh
+
+
+def distribution(
+    model: DiffusionGemma, states: Tensor, temperature: float
+) -> Distribution | Scores:
+    """What the model says of positions by their last states [L, D], at a temperature."""
+    if launches_on(states.device) and not torch.is_grad_enabled():
+        from .kernels.scores import Scores
+
+        return Scores.of(model.outputs(states), model.config.final_logit_softcapping, temperature)
+    return temper(model.logits(states), temperature)
 
 
 def temper(logits: Tensor, temperature: float) -> Distribution:
@@ -115,7 +149,7 @@ def chances(logits: Tensor, tokens: Tensor) -> list[float]:
 class Guide(Protocol):
     """Reads a step's distribution under a constraint."""
 
-    def read(self, logp: Tensor) -> Reading:
+    def read(self, logp: Tensor | Scores) -> Reading:
         """The canvas as the constraint lets it read, of log-probabilities [L, V]."""
         ...
 
@@ -136,7 +170,7 @@ class Step:
     canvas: Tensor  # [L] what the next step starts from
     argmax: Tensor  # [L]
     accepted: Tensor  # [L] bool
-    distribution: Distribution
+    distribution: Distribution | Scores
     reading: Reading
     finished: bool  # by the stopping rule
     last: bool  # of the canvas, finished or not
@@ -169,29 +203,27 @@ def denoise(
         temperature = config.t_min + (config.t_max - config.t_min) * share
         canvas[:first] = pinned
         (states,) = yield [model.drafting(canvas, cache, cache.length, soft)]
-        step = temper(model.logits(states), temperature)
+        step = distribution(model, states, temperature)
         step.entropy[:first] = 0.0
         accepted = accept(step.entropy, config.sampler_config.entropy_bound)
         uniforms = noise.uniforms(length)
-        rows = accepted.nonzero()[:, 0]
-        canvas = noise.tokens(length)
-        canvas[rows] = draw(step.probabilities[rows], uniforms[rows])
+        canvas = step.renewed(accepted, uniforms, noise.tokens(length))
         soft = model.soften(step.probabilities)
         soft[:first] = model.embed(pinned)
 
-        argmax = torch.cat([pinned, step.argmax[first:]])
+        argmax = torch.cat([pinned, step.best[first:]])
         reading = Reading(argmax, length)
         if guide:
             behind = guide.read(step.log_probabilities()[first:])
             reading = Reading(torch.cat([pinned, behind.tokens]), first + behind.length)
-        stable = len(history) == config.stability_threshold and all(
-            _same(reading, argmax, *earlier) for earlier in history
-        )
+        signs = [_same(reading, argmax, *earlier) for earlier in history]
+        remembered = len(history) == config.stability_threshold
         history = [*history, (reading.tokens, argmax)][-config.stability_threshold :]
         if config.stability_threshold == 0:
             history = []
-        confident = step.entropy[first : reading.length].mean() < config.confidence_threshold
-        finished = bool(stable and confident)
+        signs.append(step.entropy[first : reading.length].mean() < config.confidence_threshold)
+        # the one thing of a step that the host must know, and waits for
+        finished = remembered and bool(torch.stack(signs).all())
         last = finished or number == config.max_denoising_steps
         yield Step(number, canvas, argmax, accepted, step, reading, finished, last)
         if finished:
@@ -200,9 +232,7 @@ def denoise(
         del step, states
 
 
-def _same(reading: Reading, argmax: Tensor, tokens: Tensor, earlier_argmax: Tensor) -> bool:
+def _same(reading: Reading, argmax: Tensor, tokens: Tensor, earlier_argmax: Tensor) -> Tensor:
     """Whether reading and argmax agree with an earlier step's over the reading's positions."""
-    length = reading.length
-    return torch.equal(reading.tokens[:length], tokens[:length]) and torch.equal(
-        argmax[:length], earlier_argmax[:length]
-    )
+    own = slice(reading.length)
+    return ((reading.tokens[own] == tokens[own]) & (argmax[own] == earlier_argmax[own])).all()

@@ -36,6 +36,11 @@ class Shards:
         """A tensor as it is stored, on the CPU."""
         return self._opened(self.files[name]).get_tensor(name)
 
+    def form(self, name: str) -> tuple[str, list[int]]:
+        """The dtype of a tensor, in safetensors' words, and its shape."""
+        stored = self._opened(self.files[name]).get_slice(name)
+        return stored.get_dtype(), stored.get_shape()
+
     def close(self) -> None:
         self._opened.cache_clear()
 

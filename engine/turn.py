@@ -209,13 +209,12 @@ class Turn:
         def read(step: Step) -> Reads:
             tokens = step.reading.tokens[len(known) :]
             of = slice(len(known), len(known) + len(tokens))
-            scaled = step.distribution.scaled[of].gather(1, tokens[:, None])[:, 0]
-            sure = (scaled - step.distribution.normaliser[of]).exp()
+            sure = step.distribution.sure(of, tokens)
             if step.last:
                 own = tokens[: step.reading.length - len(known)]
                 allowed = course.allowed(own.tolist())
-                logits = permitted(step.distribution.scaled[of][: len(own)], allowed)
-                settled.append((own.tolist(), chances(logits, own)))
+                logits = step.distribution.logits(slice(of.start, of.start + len(own)))
+                settled.append((own.tolist(), chances(permitted(logits, allowed), own)))
             return canvas.reads(tokens.tolist(), sure.tolist())
 
         yield from shown(denoise(model, cache, length, generation, noise, course, known), read)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,8 +11,11 @@ from .cache import KVCache
 from .canvas import Canvas, Reads
 from .model import DiffusionGemma
 from .repeats import Repeats
-from .sampler import Noise, Reading, chances, permitted, temper
+from .sampler import Noise, Reading, chances, distribution, permitted
 from .work import Work
+
+if TYPE_CHECKING:
+    from .kernels.scores import Scores
 
 _REPEATED = 20  # tokens of the prompt in a draft, at most
 _WORTH = 3  # tokens that a repeated draft must bring for another one to be tried
@@ -38,7 +42,7 @@ class Verifier:
         self._before = torch.empty(0, device=model.device)  # [1, D] of the last token in the cache
         self._soft: Tensor | None = None  # [T, D] of the last draft's own positions
         self._soft_start = 0
-        self._logp = self._before  # [T, V] of the last draft's own positions
+        self._logp: Tensor | Scores = self._before  # [T, V] of the last draft's own positions
         self._reading = Reading(self._before, 0)
         self._repeats = Repeats(text[:])
 
@@ -82,7 +86,7 @@ class Verifier:
         soft = self._conditioning(known, length)
         start = len(self._text)
         (states,) = yield [self._model.drafting(tokens, self._cache, start, soft, first)]
-        step = temper(self._model.logits(states), 1.0)
+        step = distribution(self._model, states, 1.0)
         self._soft, self._soft_start = self._model.soften(step.probabilities), first
         self._logp = step.log_probabilities()
         self._reading = canvas.course.read(self._logp)

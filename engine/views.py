@@ -67,6 +67,12 @@ class Pass:
     images: Sequence[tuple[int, Tensor]] = ()
 
 
+def are_canvases(passes: Sequence[Pass]) -> bool:
+    """Whether all passes are the denoiser's, over canvases of one length."""
+    lengths = {len(one.tokens) for one in passes}
+    return len(lengths) == 1 and all(one.view.denoises for one in passes)
+
+
 def image_runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
     """From where to where images stand in a text: each is one negative number, as often as it has
     soft tokens, and there is always a token between two."""

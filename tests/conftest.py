@@ -1,9 +1,15 @@
 """Settings of all tests."""
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
+import torch
 from postgresql import ON_POSTGRESQL, Server, running
+
+if not torch.cuda.is_available():
+    # Triton decides when it is first imported whether its kernels are interpreted
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -131,7 +131,7 @@ def ours(model: DiffusionGemma, seed: int) -> Run:
         works: list[Work[Step, None]] = []
         for number, cache in enumerate(caches):
             cache.length = prompts.shape[1]
-            noise = Noise(seed + number, VOCABULARY, model.device)
+            noise = Noise(seed + number, model.config.vocab_size, model.device)
             works.append(denoise(model, cache, CANVAS, generation, noise))
         _together(model, works)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -42,6 +43,9 @@ from .masses import (
 from .sweep import NEVER, Sweep, swept
 from .tables import Tables
 
+if TYPE_CHECKING:
+    from ..kernels.scores import Scores
+
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
 _CPU = torch.device("cpu")
@@ -61,7 +65,7 @@ class Chain:
     """
 
     automaton: TokenAutomaton
-    logp: Tensor
+    logp: Tensor | Scores
     start: int
     tokens_left: int
     score_tail: bool
@@ -116,7 +120,7 @@ class Posterior:
     def tokens(self) -> Tensor:
         """The log-posterior [L, V] of every token. After the end it is padding's alone when the
         tail is scored, and the model's own when it is free."""
-        tokens = token_weights(self.chain.tables, self.gains, self.chain.logp)
+        tokens = token_weights(self.chain.tables, self.gains, self.chain.logp.float())
         if self.chain.score_tail:
             pad = self.chain.automaton.pad
             tokens[:, pad] = torch.logaddexp(tokens[:, pad], self.ended)
@@ -185,7 +189,7 @@ def support(
 
 
 def _weighed(
-    chains: Sequence[Chain], weigh: Callable[[Tables, Tensor], Tensor], reduce: Reduce
+    chains: Sequence[Chain], weigh: Callable[[Tables, Tensor | Scores], Tensor], reduce: Reduce
 ) -> list[tuple[Tensor, Tensor]]:
     """The weights of each chain's classes [H, C] and sets [H, S + 1]."""
     found = []
@@ -281,7 +285,7 @@ def _samples(
         tables, chosen.clamp(max=tables.sets - 1), classes[:longest], weights[:longest], within
     )
     tokens = torch.full((count, chain.length), chain.automaton.pad, device=device)
-    drawn = drawn_tokens(tables, found, chain.logp[:longest], on_token)
+    drawn = drawn_tokens(tables, found, chain.logp[:longest].float(), on_token)
     tokens[:, :longest] = drawn.where(chosen < tables.sets, tokens[:, :longest])
     return tokens
 

@@ -2,7 +2,8 @@
 
 Two ways to weigh: by the best member, for the most probable word, and by the log of the members'
 sum, for everything else. Float32, on the device of the log-probabilities; a token that the model
-finds impossible, or that is not a number, weighs `FLOOR`.
+finds impossible, or that is not a number, weighs `FLOOR`. On a GPU the log-probabilities may be
+`Scores`, which nobody has written out: then nothing here waits for the device.
 
 Letters: L canvas, V vocabulary, C classes, S sets.
 """
@@ -10,11 +11,15 @@ Letters: L canvas, V vocabulary, C classes, S sets.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .tables import Runs, Tables
+
+if TYPE_CHECKING:
+    from ..kernels.scores import Scores
 
 FLOOR = -1e4
 """The least log-probability of a token."""
@@ -44,13 +49,23 @@ def log_sums(values: Tensor, runs: Runs) -> Tensor:
     return largest + sums.log_()
 
 
+def _largest_class(tables: Tables, logp: Scores) -> tuple[Tensor, Tensor, Tensor]:
+    """What `Scores.of_class` finds of the class with the most tokens."""
+    chosen = torch.full((len(logp),), tables.largest, device=logp.device)
+    return logp.of_class(tables.token_class, chosen)
+
+
 def floored(logp: Tensor) -> Tensor:
     """Log-probabilities of any shape in float32, none below the floor and all of them numbers."""
     return logp.detach().float().nan_to_num(nan=FLOOR, neginf=FLOOR).clamp_(min=FLOOR)
 
 
-def class_maxima(tables: Tables, logp: Tensor) -> Tensor:
+def class_maxima(tables: Tables, logp: Tensor | Scores) -> Tensor:
     """The best member's weight of each class [L, C], of log-probabilities [L, V]."""
+    if not isinstance(logp, Tensor):
+        found = maxima(logp.index_select(1, tables.others), tables.others_runs)
+        found[:, tables.largest] = _largest_class(tables, logp)[0]
+        return found.clamp_(min=FLOOR)
     table = logp.detach().float()
     found = maxima(table.index_select(1, tables.others), tables.others_runs)
     found[:, tables.largest] = torch.cat([_largest_maxima(tables, rows) for rows in _split(table)])
@@ -59,8 +74,13 @@ def class_maxima(tables: Tables, logp: Tensor) -> Tensor:
     return found.clamp_(min=FLOOR)
 
 
-def class_masses(tables: Tables, logp: Tensor) -> Tensor:
+def class_masses(tables: Tables, logp: Tensor | Scores) -> Tensor:
     """The log-mass of each class [L, C], of log-probabilities [L, V]."""
+    if not isinstance(logp, Tensor):
+        others = logp.index_select(1, tables.others).clamp_(min=FLOOR)
+        found = log_sums(others, tables.others_runs)
+        found[:, tables.largest] = _largest_class(tables, logp)[1]
+        return torch.maximum(found, FLOOR + tables.class_sizes.log())
     table = logp.detach().float()
     others = table.index_select(1, tables.others).clamp_(min=FLOOR)
     found = log_sums(others, tables.others_runs)
@@ -77,11 +97,12 @@ def set_weights(tables: Tables, classes: Tensor, tail: Tensor, reduce: Reduce) -
     return torch.cat([found, tail[:, None]], 1)
 
 
-def tail_weights(pad: int, logp: Tensor, *, score_tail: bool) -> Tensor:
+def tail_weights(pad: int, logp: Tensor | Scores, *, score_tail: bool) -> Tensor:
     """What a position after the end weighs [L]: padding's log-probability, or nothing."""
     if not score_tail:
         return torch.zeros(len(logp), device=logp.device)
-    return floored(logp[:, pad])
+    padding = torch.full((1,), pad, device=logp.device)
+    return floored(logp.index_select(1, padding)[:, 0])
 
 
 def token_weights(tables: Tables, gains: Tensor, logp: Tensor) -> Tensor:
@@ -94,8 +115,10 @@ def token_weights(tables: Tables, gains: Tensor, logp: Tensor) -> Tensor:
     return found
 
 
-def best_tokens(tables: Tables, classes: Sequence[int], logp: Tensor) -> Tensor:
+def best_tokens(tables: Tables, classes: Sequence[int], logp: Tensor | Scores) -> Tensor:
     """The most probable token [L] of each position's class."""
+    if not isinstance(logp, Tensor):
+        return logp.of_class(tables.token_class, torch.tensor(classes, device=logp.device))[2]
     found = []
     for row, own in zip(logp.detach(), map(tables.members.__getitem__, classes), strict=True):
         weights = row.index_select(0, own).nan_to_num(nan=float("-inf"))

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
+from ..kernels import launches_on
 from .masses import NEGLIGIBLE
 from .tables import Links, Runs
 
@@ -86,7 +86,7 @@ def swept(sweeps: Sequence[Sweep], *, sums: bool) -> list[Tensor]:
 def stepper(device: torch.device) -> Callable[..., Tensor]:
     """What takes the steps on a device: one Triton program for each chain where there is a GPU
     and Triton, else a few tensor operations for each position."""
-    if device.type == "cuda" and find_spec("triton"):
+    if launches_on(device):
         from .kernel import stepped
 
         return stepped

@@ -21,8 +21,9 @@ from compressed_tensors.quantization import QuantizationType as Type
 from gesso.engine import CheckpointError, Message, Request, load_engine
 from gesso.engine.checkpoint import load_weights
 from gesso.engine.config import read_config
+from gesso.engine.float8 import Float8
 from gesso.engine.formats import dense, split
-from oracle import Shape, save_checkpoint
+from oracle import VOCABULARY, Shape, save_checkpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -244,6 +245,29 @@ def test_a_quantised_checkpoint_is_what_it_stands_for(tmp_path: Path, layout: st
         models[0].state_dict().items(), models[1].state_dict().values(), strict=True
     ):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-5), name
+
+
+@pytest.mark.parametrize("layout", ["FP8 by rows", "FP8 of one scale", "FP8 by blocks"])
+def test_on_a_gpu_fp8_with_a_scale_a_row_stays_what_it_is(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, Shape("tiny", layers="sf"))
+    quantised(tmp_path, layout)
+    config = read_config(tmp_path / "config.json")
+    plain = load_weights(tmp_path, config, torch.float32)
+    # kept as on a GPU, and multiplied as what it stands for, as here
+    monkeypatch.setattr("gesso.engine.checkpoint.launches_on", lambda device: True)
+    kept = load_weights(tmp_path, config, torch.float32)
+    weights = {name: one for name, one in kept.named_modules() if isinstance(one, Float8)}
+    assert len(weights) == (0 if "blocks" in layout else 14)
+    for name, one in weights.items():
+        expected = plain.get_parameter(name)
+        # published scales are in bfloat16 or of one tensor: every code is the published one
+        torch.testing.assert_close(one.dense(torch.float32), expected, rtol=1e-6, atol=0)
+    tokens = torch.randint(VOCABULARY, (1, 9))
+    with torch.inference_mode():
+        states = [model.encode(tokens, model.new_cache()) for model in (plain, kept)]
+    torch.testing.assert_close(states[0], states[1], rtol=1e-4, atol=1e-4)
 
 
 def test_an_expert_that_is_missing_is_told_of(tmp_path: Path) -> None:
