@@ -27,10 +27,13 @@ from torch import Tensor, nn
 
 from .cache import KVCache
 from .config import Rotary, TextConfig
+from .curves import capped, gated
 from .quantized import Codes, Quantised
 from .views import Block, Pass, Span, View, causal_block, causal_blocks
 
 _FEW = 8  # tokens
+_TILE = 1 << 18
+"""Logits that are computed at a time on a CPU, about: they are capped while its cache has them."""
 
 
 def linear(x: Tensor, weight: Tensor | Quantised | Codes) -> Tensor:
@@ -148,8 +151,7 @@ class GatedMLP(nn.Module):
         self.down_proj = nn.Linear(intermediate, hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = linear(x, self.gate_up_proj.weight).chunk(2, dim=-1)
-        return linear(F.gelu(gate, approximate="tanh") * up, self.down_proj.weight)
+        return linear(gated(linear(x, self.gate_up_proj.weight)), self.down_proj.weight)
 
 
 class Router(nn.Module):
@@ -190,12 +192,11 @@ class Experts(nn.Module):
         order = experts.flatten().argsort(stable=True)  # [N * top_k]
         rows = order // top_k
         counts = torch.bincount(experts.flatten(), minlength=len(self.gate_up_proj)).tolist()
-        gathered = x[rows].split(counts)
+        gathered = x.index_select(0, rows).split(counts)
         outputs = []
         for index, chunk in enumerate(gathered):
             if counts[index]:
-                gate, up = linear(chunk, self.gate_up_proj[index]).chunk(2, dim=-1)
-                hidden = F.gelu(gate, approximate="tanh") * up
+                hidden = gated(linear(chunk, self.gate_up_proj[index]))
                 outputs.append(linear(hidden, self.down_proj[index]))
         weighted = torch.cat(outputs) * weights.flatten()[order, None].to(x.dtype)
         return torch.zeros_like(x).index_add_(0, rows, weighted)
@@ -434,13 +435,22 @@ class DiffusionGemma(nn.Module):
         x = last(x, rotary[last.self_attn.sliding], views, True)
         return self.norm(x)
 
-    def logits(self, states: Tensor) -> Tensor:
-        """Soft-capped float32 logits of normalised states, through the tied head."""
-        cap = self.config.final_logit_softcapping
-        raw = linear(states, self.embed_tokens.weight).float()
+    def logits(self, states: Tensor, out: Tensor | None = None) -> Tensor:
+        """Soft-capped float32 logits [..., V] of normalised states [..., D], through the tied head;
+        in the storage `out`, where there is one already: fresh pages take a CPU as long as a fifth
+        of the product."""
+        cap, weight = self.config.final_logit_softcapping, self.embed_tokens.weight
         if torch.is_grad_enabled():
-            return torch.tanh(raw / cap) * cap
-        return raw.div_(cap).tanh_().mul_(cap)
+            return torch.tanh(linear(states, weight).float() / cap) * cap
+        if out is None:
+            out = states.new_empty(*states.shape[:-1], len(weight), dtype=torch.float32)
+        if weight.device.type != "cpu":
+            return torch.div(linear(states, weight), cap, out=out).tanh_().mul_(cap)
+        tokens = states.numel() // states.shape[-1]
+        columns = max(1, _TILE // max(1, tokens))
+        for rows, part in zip(weight.split(columns), out.split(columns, dim=-1), strict=True):
+            capped(linear(states, rows).float(), cap, part)
+        return out
 
     def soften(self, probabilities: Tensor) -> Tensor:
         """The expected embedding [B, L, D] under a step's probabilities [B, L, V]."""

@@ -24,6 +24,8 @@ from .config import GenerationConfig
 from .model import DiffusionGemma
 from .work import Work
 
+_TILE = 1 << 18  # numbers of a table that a CPU has in its cache from one operation to the next
+
 
 class Noise:
     """A seeded source of the sampler's random numbers."""
@@ -63,14 +65,20 @@ class Distribution:
         return self.scaled - self.normaliser[:, None]
 
 
-def temper(logits: Tensor, temperature: float) -> Distribution:
-    """Read raw logits [L, V] at a temperature; the logits' storage is reused."""
-    scaled = logits.div_(temperature)
-    largest, argmax = scaled.max(dim=-1)
-    probabilities = scaled.softmax(dim=-1)
-    normaliser = largest - probabilities.gather(1, argmax[:, None])[:, 0].log()
-    expected = torch.linalg.vecdot(probabilities, scaled)
-    return Distribution(scaled, probabilities, normaliser, normaliser - expected, argmax)
+def temper(logits: Tensor, temperature: float, out: Tensor | None = None) -> Distribution:
+    """Read raw logits [L, V] at a temperature; the logits' storage is reused, and that of `out` for
+    the probabilities where there is one already."""
+    probabilities = torch.empty_like(logits) if out is None else out
+    expected = logits.new_empty(len(logits))
+    rows = max(1, _TILE // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    parts = (table.split(rows) for table in (logits, probabilities, expected))
+    for scaled, shares, mean in zip(*parts, strict=True):
+        torch.softmax(scaled.div_(temperature), dim=-1, out=shares)
+        torch.sum(shares * scaled, dim=-1, out=mean)
+    argmax = logits.argmax(dim=-1)
+    own = argmax[:, None]
+    normaliser = (logits.gather(1, own) - probabilities.gather(1, own).log())[:, 0]
+    return Distribution(logits, probabilities, normaliser, normaliser - expected, argmax)
 
 
 def accept(entropy: Tensor, bound: float) -> Tensor:
@@ -123,8 +131,8 @@ class Step:
     number: int
     canvas: Tensor  # [L] what the next step starts from
     argmax: Tensor  # [L]
-    accepted: Tensor  # [L] bool
-    distribution: Distribution
+    accepted: Tensor  # [L] bool, of the positions behind the known ones
+    distribution: Distribution  # of the same; the next step's overwrites it
     reading: Reading
     finished: bool
 
@@ -149,27 +157,27 @@ def denoise(
     first = len(pinned)
     canvas = noise.tokens(length)
     soft: Tensor | None = None
+    tables: tuple[Tensor | None, Tensor | None] = (None, None)
     history: list[tuple[Tensor, Tensor]] = []
     for number in range(1, config.max_denoising_steps + 1):
         remaining = config.max_denoising_steps - number + 1
         share = remaining / config.max_denoising_steps
         temperature = config.t_min + (config.t_max - config.t_min) * share
         canvas[:first] = pinned
-        (states,) = yield [model.drafting(canvas, cache, cache.length, soft)]
-        step = temper(model.logits(states), temperature)
-        step.entropy[:first] = 0.0
+        (states,) = yield [model.drafting(canvas, cache, cache.length, soft, first)]
+        step = temper(model.logits(states, tables[0]), temperature, tables[1])
+        tables = (step.scaled, step.probabilities)
         accepted = accept(step.entropy, config.sampler_config.entropy_bound)
-        uniforms = noise.uniforms(length)
+        uniforms = noise.uniforms(length)[first:]
         rows = accepted.nonzero()[:, 0]
         canvas = noise.tokens(length)
-        canvas[rows] = draw(step.probabilities[rows], uniforms[rows])
-        soft = model.soften(step.probabilities)
-        soft[:first] = model.embed(pinned)
+        canvas[first + rows] = draw(step.probabilities[rows], uniforms[rows])
+        soft = torch.cat([model.embed(pinned), model.soften(step.probabilities)])
 
-        argmax = torch.cat([pinned, step.argmax[first:]])
+        argmax = torch.cat([pinned, step.argmax])
         reading = Reading(argmax, length)
         if guide:
-            behind = guide.read(step.log_probabilities()[first:])
+            behind = guide.read(step.log_probabilities())
             reading = Reading(torch.cat([pinned, behind.tokens]), first + behind.length)
         stable = len(history) == config.stability_threshold and all(
             _same(reading, argmax, *earlier) for earlier in history
@@ -177,7 +185,7 @@ def denoise(
         history = [*history, (reading.tokens, argmax)][-config.stability_threshold :]
         if config.stability_threshold == 0:
             history = []
-        confident = step.entropy[first : reading.length].mean() < config.confidence_threshold
+        confident = step.entropy[: reading.length - first].mean() < config.confidence_threshold
         finished = bool(stable and confident)
         yield Step(number, canvas, argmax, accepted, step, reading, finished)
         if finished:

@@ -152,16 +152,15 @@ class Turn:
 
         def read(step: Step) -> Reads:
             last[:] = [step]
-            tokens = step.reading.tokens[len(known) :]
-            of = slice(len(known), len(known) + len(tokens))
-            scaled = step.distribution.scaled[of].gather(1, tokens[:, None])[:, 0]
-            sure = (scaled - step.distribution.normaliser[of]).exp()
+            tokens, found = step.reading.tokens[len(known) :], step.distribution
+            scaled = found.scaled[: len(tokens)].gather(1, tokens[:, None])[:, 0]
+            sure = (scaled - found.normaliser[: len(tokens)]).exp()
             return canvas.reads(tokens.tolist(), sure.tolist())
 
         yield from shown(denoise(model, cache, length, generation, noise, course, known), read)
-        own = slice(len(known), last[0].reading.length)
-        tokens = last[0].reading.tokens[own]
-        logits = permitted(last[0].distribution.scaled[own], course.allowed(tokens.tolist()))
+        tokens = last[0].reading.tokens[len(known) : last[0].reading.length]
+        scaled = last[0].distribution.scaled[: len(tokens)]
+        logits = permitted(scaled, course.allowed(tokens.tolist()))
         canvas.settle(tokens.tolist(), chances(logits, tokens))
 
     def _cut(self, tokens: Sequence[int]) -> list[int]:
