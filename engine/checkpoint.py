@@ -24,6 +24,7 @@ from .config import ModelConfig
 from .errors import CheckpointError
 from .formats import dense, split
 from .model import DiffusionGemma
+from .packed import MOST, PackedEmbedding, pack, packs
 from .quantized import Codes, Kind, Quantised
 from .shards import Shards
 
@@ -177,8 +178,9 @@ def load_weights(
     with torch.device("meta"):
         model = DiffusionGemma(config.text_config)
     model = model.to(dtype)
+    packed = quantize == "int8" and packs(device)
     if quantize is not None:
-        _quantise(model, quantize)
+        _quantise(model, quantize, MOST if packed else None)
     model = model.to_empty(device=device).eval().requires_grad_(False)
     missing, single = _slots(model), _single_experts(model)
     waiting = Counter(stacked for stacked, _ in single.values())
@@ -221,10 +223,13 @@ def load_weights(
         names = sorted(missing)
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise CheckpointError(f"{folder}: tensor {names[0]} is missing{more}")
+    if packed:
+        pack(model)
+        model.packed_embedding = PackedEmbedding(model.embed_tokens.weight)
     return model
 
 
-def _quantise(model: DiffusionGemma, kind: Kind) -> None:
+def _quantise(model: DiffusionGemma, kind: Kind, row_codes: int | None) -> None:
     """Put codes in the place of the weights of projections and experts."""
     for name, module in model.named_modules():
         if any(part in name.split(".") for part in _KEPT):
@@ -232,7 +237,7 @@ def _quantise(model: DiffusionGemma, kind: Kind) -> None:
         for parameter, weight in list(module.named_parameters(recurse=False)):
             if weight.ndim >= 2:
                 delattr(module, parameter)
-                module.add_module(parameter, Quantised(weight.shape, kind, "meta"))
+                module.add_module(parameter, Quantised(weight.shape, kind, "meta", row_codes))
 
 
 def save_weights(model: DiffusionGemma, file: Path, dtype: torch.dtype) -> None:

@@ -28,18 +28,20 @@ from torch import Tensor, nn
 from .cache import KVCache
 from .config import Rotary, TextConfig
 from .curves import capped, gated
+from .packed import HEAD_ROWS, Packed, PackedEmbedding, PackedWeight
 from .quantized import Codes, Quantised
 from .views import Block, Pass, Span, View, causal_block, causal_blocks
 
 _FEW = 8  # tokens
-_TILE = 1 << 18
-"""Logits that are computed at a time on a CPU, about: they are capped while its cache has them."""
+Weight = Tensor | Quantised | Codes | Packed | PackedWeight
 
 
-def linear(x: Tensor, weight: Tensor | Quantised | Codes) -> Tensor:
+def linear(x: Tensor, weight: Weight) -> Tensor:
     """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
     another routine than many, and come out another in the last bit than they do in company."""
-    if not isinstance(weight, Tensor):
+    if isinstance(weight, Packed | PackedWeight):
+        return weight.times(x)
+    if isinstance(weight, Quantised | Codes):
         weight = weight.dense(x.dtype)
     tokens = x.numel() // x.shape[-1]
     if tokens >= _FEW or x.device.type != "cpu" or torch.is_grad_enabled():
@@ -281,6 +283,8 @@ class DiffusionGemma(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.packed_embedding: PackedEmbedding | None = None
+        """What multiplies in the place of the embedding, where weights are packed."""
         self.layers = nn.ModuleList(
             Layer(config, layer) for layer in range(config.num_hidden_layers)
         )
@@ -446,15 +450,17 @@ class DiffusionGemma(nn.Module):
             out = states.new_empty(*states.shape[:-1], len(weight), dtype=torch.float32)
         if weight.device.type != "cpu":
             return torch.div(linear(states, weight), cap, out=out).tanh_().mul_(cap)
-        tokens = states.numel() // states.shape[-1]
-        columns = max(1, _TILE // max(1, tokens))
-        for rows, part in zip(weight.split(columns), out.split(columns, dim=-1), strict=True):
-            capped(linear(states, rows).float(), cap, part)
+        packed = self.packed_embedding
+        rows = weight.split(HEAD_ROWS) if packed is None else packed.head
+        for some, part in zip(rows, out.split(HEAD_ROWS, dim=-1), strict=True):
+            capped(linear(states, some).float(), cap, part)
         return out
 
     def soften(self, probabilities: Tensor) -> Tensor:
         """The expected embedding [B, L, D] under a step's probabilities [B, L, V]."""
-        weight = self.embed_tokens.weight
+        weight, packed = self.embed_tokens.weight, self.packed_embedding
+        if packed is not None:
+            return packed.expected(probabilities).to(weight.dtype).mul_(self._scale(weight))
         return probabilities.to(weight.dtype) @ weight * self._scale(weight)
 
     def embed(self, tokens: Tensor) -> Tensor:
