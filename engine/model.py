@@ -38,16 +38,21 @@ Weight = Tensor | Quantised | Codes | Packed | PackedWeight
 
 def linear(x: Tensor, weight: Weight) -> Tensor:
     """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
-    another routine than many, and come out another in the last bit than they do in company."""
+    another routine than many, and come out another in the last bit than they do in company. And
+    where it has no instructions for them, 16 bits are widened first: it is five times as fast."""
     if isinstance(weight, Packed | PackedWeight):
         return weight.times(x)
     if isinstance(weight, Quantised | Codes):
         weight = weight.dense(x.dtype)
-    tokens = x.numel() // x.shape[-1]
-    if tokens >= _FEW or x.device.type != "cpu" or torch.is_grad_enabled():
+    if x.device.type != "cpu" or torch.is_grad_enabled():
         return F.linear(x, weight)
+    dtype, tokens = x.dtype, x.numel() // x.shape[-1]
+    if dtype.itemsize == 2 and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        x, weight = x.float(), weight.float()
+    if tokens >= _FEW:
+        return F.linear(x, weight).to(dtype)
     filled = F.pad(x.reshape(tokens, -1), (0, 0, 0, _FEW - tokens))
-    return F.linear(filled, weight)[:tokens].view(*x.shape[:-1], -1)
+    return F.linear(filled, weight)[:tokens].view(*x.shape[:-1], -1).to(dtype)
 
 
 class RMSNorm(nn.Module):
@@ -461,7 +466,7 @@ class DiffusionGemma(nn.Module):
         weight, packed = self.embed_tokens.weight, self.packed_embedding
         if packed is not None:
             return packed.expected(probabilities).to(weight.dtype).mul_(self._scale(weight))
-        return probabilities.to(weight.dtype) @ weight * self._scale(weight)
+        return linear(probabilities.to(weight.dtype), weight.T) * self._scale(weight)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The embeddings [..., D] of tokens, as a pass reads them."""
