@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from .cache import KVCache
 from .config import Rotary, TextConfig
 from .curves import capped, gated
-from .packed import HEAD_ROWS, Packed, PackedEmbedding, PackedWeight
+from .packed import HEAD_ROWS, Packed, PackedEmbedding, PackedWeight, Rounded
 from .quantized import Codes, Quantised
 from .views import Block, Pass, Span, View, causal_block, causal_blocks
 
@@ -199,14 +199,19 @@ class Experts(nn.Module):
         order = experts.flatten().argsort(stable=True)  # [N * top_k]
         rows = order // top_k
         counts = torch.bincount(experts.flatten(), minlength=len(self.gate_up_proj)).tolist()
-        gathered = x.index_select(0, rows).split(counts)
-        outputs = []
-        for index, chunk in enumerate(gathered):
-            if counts[index]:
-                hidden = gated(linear(chunk, self.gate_up_proj[index]))
-                outputs.append(linear(hidden, self.down_proj[index]))
-        weighted = torch.cat(outputs) * weights.flatten()[order, None].to(x.dtype)
+        found = self._visited(x, rows, counts)
+        weighted = found * weights.flatten()[order, None].to(x.dtype)
         return torch.zeros_like(x).index_add_(0, rows, weighted)
+
+    def _visited(self, x: Tensor, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """What the experts make of some rows of x, as many for each as are counted."""
+        up, down = self.gate_up_proj, self.down_proj
+        if isinstance(up, PackedWeight) and isinstance(down, PackedWeight):
+            hidden = gated(up.each(Rounded.of(x).picked(rows), counts))
+            return down.each(Rounded.of(hidden), counts).to(x.dtype)
+        gathered = enumerate(x.index_select(0, rows).split(list(counts)))
+        visits = ((chunk, up[index], down[index]) for index, chunk in gathered if len(chunk))
+        return torch.cat([linear(gated(linear(chunk, u)), d) for chunk, u, d in visits])
 
 
 class Layer(nn.Module):

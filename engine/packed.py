@@ -12,6 +12,9 @@ Letters in shapes: N tokens, R rows of a weight, C its columns, V vocabulary, D 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +37,27 @@ def packs(device: torch.device | str) -> bool:
     return on_cpu and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """Tokens in 8 bits: codes [N, C] in uint8, and a float32 step [N, 1] from one to the next."""
+
+    codes: Tensor
+    step: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Rounded:
+        """The codes that are nearest to tokens [N, C]."""
+        x = x.float()
+        largest = torch.maximum(x.amax(-1, keepdim=True), x.amin(-1, keepdim=True).neg_())
+        step = largest.mul_(1 / _TOP).clamp_min_(_TINY)
+        # the cast cuts off, which rounds what a half was added to
+        return cls((x * step.reciprocal()).add_(_TOP + 1.5).to(torch.uint8), step)
+
+    def picked(self, rows: Tensor) -> Rounded:
+        """The tokens of some rows [M]."""
+        return Rounded(self.codes.index_select(0, rows), self.step.index_select(0, rows))
+
+
 class Packed:
     """A weight [R, C]."""
 
@@ -45,12 +69,8 @@ class Packed:
 
     def times(self, x: Tensor) -> Tensor:
         """x [..., C] by the weight, [..., R]."""
-        flat = x.reshape(-1, x.shape[-1]).float()
-        largest = torch.maximum(flat.amax(-1, keepdim=True), flat.amin(-1, keepdim=True).neg_())
-        step = largest.mul_(1 / _TOP).clamp_min_(_TINY)
-        # the cast cuts off, which rounds what a half was added to
-        codes = (flat * step.reciprocal()).add_(_TOP + 1.5).to(torch.uint8)
-        found = self.sums(codes, _TOP + 1).mul_(step)
+        rounded = Rounded.of(x.reshape(-1, x.shape[-1]))
+        found = self.sums(rounded.codes, _TOP + 1).mul_(rounded.step)
         return found.to(x.dtype).view(*x.shape[:-1], -1)
 
     def sums(self, codes: Tensor, zero: int) -> Tensor:
@@ -95,6 +115,12 @@ class PackedWeight(nn.Module):
         """x [..., C] by the only weight, [..., R]."""
         (whole,) = self._parts
         return whole.times(x)
+
+    def each(self, tokens: Rounded, counts: Sequence[int]) -> Tensor:
+        """As many tokens as are counted for an expert, by its weight, and so on: [N, R]."""
+        parts = zip(self._parts, tokens.codes.split(list(counts)), strict=True)
+        sums = [expert.sums(codes, _TOP + 1) for expert, codes in parts if len(codes)]
+        return torch.cat(sums).mul_(tokens.step)
 
 
 class PackedEmbedding:

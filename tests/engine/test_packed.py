@@ -11,7 +11,7 @@ from gesso.engine import Message, Request, Result, choice, json_schema, load_eng
 from gesso.engine.checkpoint import SKETCH, load_weights
 from gesso.engine.config import read_config
 from gesso.engine.model import DiffusionGemma
-from gesso.engine.packed import MOST, PackedEmbedding, PackedWeight, packs
+from gesso.engine.packed import MOST, PackedEmbedding, PackedWeight, Rounded, packs
 from gesso.engine.quantized import Quantised
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +77,15 @@ def test_each_expert_has_its_own_weight() -> None:
     for number, expert in enumerate(stacked):
         alone = PackedWeight(rounded(expert).whole)
         assert torch.equal(weight[number].times(x), alone.times(x))
+
+
+def test_tokens_visit_each_its_expert_as_they_would_alone() -> None:
+    weight, x = PackedWeight(rounded(numbers(4, 24, 64)).whole), numbers(5, 64)
+    rows, counts = torch.tensor([4, 0, 0, 2, 3, 1]), [2, 0, 3, 1]
+    found = weight.each(Rounded.of(x).picked(rows), counts)
+    experts = [expert for expert, count in enumerate(counts) for _ in range(count)]
+    for place, (row, expert) in enumerate(zip(rows.tolist(), experts, strict=True)):
+        assert torch.equal(found[place], weight[expert].times(x[row : row + 1])[0])
 
 
 @pytest.mark.parametrize("vocabulary", [300, 2500, 140_000])
