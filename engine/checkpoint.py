@@ -30,6 +30,7 @@ from .formats import dense, float8, split
 from .kernels import launches_on
 from .llada import LLaDA, LLaDAConfig
 from .model import DiffusionGemma
+from .packed import MOST, PackedEmbedding, pack, packs
 from .quantized import Codes, Kind, Quantised
 from .shards import Shards
 from .vision import Vision
@@ -279,8 +280,10 @@ def load_weights(
             vision = _vision(folder, config) if _sees(shards) else None
             model = DiffusionGemma(config.text_config, vision)
     model = model.to(dtype)
+    packed = quantize == "int8" and packs(device)
     if quantize is not None:
-        replace_weights(model, lambda _, weight: Quantised(weight.shape, quantize, "meta"))
+        codes = MOST if packed else None
+        replace_weights(model, lambda _, weight: Quantised(weight.shape, quantize, "meta", codes))
     elif launches_on(torch.device(device)):
         kept = _in_float8(shards, weights)
         replace_weights(
@@ -322,6 +325,10 @@ def load_weights(
         names = sorted(missing)
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise CheckpointError(f"{folder}: tensor {names[0]} is missing{more}")
+    if packed:
+        pack(model)
+    if packed and isinstance(model, DiffusionGemma):
+        model.packed_embedding = PackedEmbedding(model.embed_tokens.weight)
     return model
 
 

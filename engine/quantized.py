@@ -3,7 +3,8 @@
 A row is cut into groups of neighbours along the input. In 8 bits a group has a scale and a value is
 `scale · code`, -127 to 127; in 4 bits it has a scale and a least value, and a value is `least +
 scale · code`, 0 to 15, two codes a byte. Activations stay as they are, so nothing has to be
-calibrated: codes are the nearest ones (group-wise, as in arXiv 2206.01861).
+calibrated: codes are the nearest ones (group-wise, as in arXiv 2206.01861). A CPU multiplies 8 bits
+as integers (`packed.py`), and of those a row is one group.
 
 `torchao` has the same for `nn.Linear`; here projections are stacked and filled by parts, and the
 experts are one tensor of three dimensions.
@@ -26,12 +27,13 @@ _TINY = 2.0**-24  # the smallest half: a group of equal values has no scale
 @dataclass(frozen=True, slots=True)
 class Codes:
     """A weight [..., R, C], or a part of one, in the storage of the whole: codes [..., R, C] or two
-    a byte, and scales and least values of groups [..., R, G]."""
+    a byte, and scales and least values of groups [..., R, G]. `most` is the largest code."""
 
     codes: Tensor
     scale: Tensor
     least: Tensor | None
     group: int
+    most: int
 
     @property
     def shape(self) -> torch.Size:
@@ -39,7 +41,7 @@ class Codes:
 
     def __getitem__(self, part: int | slice) -> Codes:
         least = None if self.least is None else self.least[part]
-        return Codes(self.codes[part], self.scale[part], least, self.group)
+        return Codes(self.codes[part], self.scale[part], least, self.group, self.most)
 
     def dense(self, dtype: torch.dtype) -> Tensor:
         """The weight that the codes stand for."""
@@ -56,33 +58,43 @@ class Codes:
         """Take the codes that are nearest to a weight of this shape."""
         grouped = weight.to(self.codes.device, torch.float32).unflatten(-1, (-1, self.group))
         if self.least is None:
-            self.scale.copy_(grouped.abs().amax(-1) / 127)
-            low, high = -127, 127
+            self.scale.copy_(grouped.abs().amax(-1) / self.most)
+            low = -self.most
         else:
             self.least.copy_(grouped.amin(-1))
             grouped = grouped - self.least.float()[..., None]
-            self.scale.copy_(grouped.amax(-1) / 15)
-            low, high = 0, 15
+            self.scale.copy_(grouped.amax(-1) / self.most)
+            low = 0
         step = self.scale.float().clamp_min(_TINY)[..., None]
-        codes = (grouped / step).round().clamp(low, high).flatten(-2).to(self.codes.dtype)
+        codes = (grouped / step).round().clamp(low, self.most).flatten(-2).to(self.codes.dtype)
         self.codes.copy_(codes if self.least is None else codes[..., 0::2] | codes[..., 1::2] << 4)
 
 
 class Quantised(nn.Module):
-    """Takes the place of a parameter [..., R, C]."""
+    """Takes the place of a parameter [..., R, C]. With `row_codes` a row of 8 bits is one group,
+    of codes that are no larger."""
 
     codes: Tensor
     scale: Tensor
     least: Tensor | None
 
-    def __init__(self, shape: torch.Size, kind: Kind, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        shape: torch.Size,
+        kind: Kind,
+        device: torch.device | str,
+        row_codes: int | None = None,
+    ) -> None:
         super().__init__()
         *rows, columns = shape
-        self.group = next((size for size in GROUPS if columns % size == 0), 0)
+        whole = kind == "int8"
+        self.most = row_codes or (127 if whole else 15)
+        self.group = columns
+        if row_codes is None:
+            self.group = next((size for size in GROUPS if columns % size == 0), 0)
         if not self.group:
             raise ValueError(f"rows of {columns} values cannot be quantised")
         groups = (*rows, columns // self.group)
-        whole = kind == "int8"
         codes = torch.empty(
             *rows,
             columns if whole else columns // 2,
@@ -96,7 +108,7 @@ class Quantised(nn.Module):
 
     @property
     def whole(self) -> Codes:
-        return Codes(self.codes, self.scale, self.least, self.group)
+        return Codes(self.codes, self.scale, self.least, self.group, self.most)
 
     @property
     def shape(self) -> torch.Size:

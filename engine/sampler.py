@@ -28,6 +28,7 @@ from .work import Work
 
 if TYPE_CHECKING:
     from .kernels.scores import Scores
+_TILE = 1 << 18  # numbers of a table that a CPU has in its cache from one operation to the next
 
 
 class Noise:
@@ -106,17 +107,24 @@ def distribution(
         from .kernels.scores import Scores
 
         return Scores.of(model.outputs(states), model.config.final_logit_softcapping, temperature)
-    return temper(model.logits(states), temperature)
+    logits, probabilities = model.tables(len(states))
+    return temper(model.logits(states, logits), temperature, probabilities)
 
 
-def temper(logits: Tensor, temperature: float) -> Distribution:
-    """Read raw logits [L, V] at a temperature; the logits' storage is reused."""
-    scaled = logits.div_(temperature)
-    largest, argmax = scaled.max(dim=-1)
-    probabilities = scaled.softmax(dim=-1)
-    normaliser = largest - probabilities.gather(1, argmax[:, None])[:, 0].log()
-    expected = torch.linalg.vecdot(probabilities, scaled)
-    return Distribution(scaled, probabilities, normaliser, normaliser - expected, argmax)
+def temper(logits: Tensor, temperature: float, out: Tensor | None = None) -> Distribution:
+    """Read raw logits [L, V] at a temperature; the logits' storage is reused, and that of `out` for
+    the probabilities where there is one already."""
+    probabilities = torch.empty_like(logits) if out is None else out
+    expected = logits.new_empty(len(logits))
+    rows = max(1, _TILE // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    parts = (table.split(rows) for table in (logits, probabilities, expected))
+    for scaled, shares, mean in zip(*parts, strict=True):
+        torch.softmax(scaled.div_(temperature), dim=-1, out=shares)
+        torch.sum(shares * scaled, dim=-1, out=mean)
+    argmax = logits.argmax(dim=-1)
+    own = argmax[:, None]
+    normaliser = (logits.gather(1, own) - probabilities.gather(1, own).log())[:, 0]
+    return Distribution(logits, probabilities, normaliser, normaliser - expected, argmax)
 
 
 def accept(entropy: Tensor, bound: float) -> Tensor:
@@ -169,8 +177,8 @@ class Step:
     number: int
     canvas: Tensor  # [L] what the next step starts from
     argmax: Tensor  # [L]
-    accepted: Tensor  # [L] bool
-    distribution: Distribution | Scores
+    accepted: Tensor  # [L] bool, of the positions behind the known ones
+    distribution: Distribution | Scores  # of the same; the next that is read overwrites it
     reading: Reading
     finished: bool  # by the stopping rule
     last: bool  # of the canvas, finished or not
@@ -194,34 +202,31 @@ def denoise(
     """
     pinned = torch.tensor(known, dtype=torch.long, device=model.device)
     first = len(pinned)
-    canvas = noise.tokens(length)
+    canvas = torch.cat([pinned, noise.tokens(length)[first:]])
     soft: Tensor | None = None
     history: list[tuple[Tensor, Tensor]] = []
     for number in range(1, config.max_denoising_steps + 1):
         remaining = config.max_denoising_steps - number + 1
         share = remaining / config.max_denoising_steps
         temperature = config.t_min + (config.t_max - config.t_min) * share
-        canvas[:first] = pinned
-        (states,) = yield [model.drafting(canvas, cache, cache.length, soft)]
+        (states,) = yield [model.drafting(canvas, cache, cache.length, soft, first)]
         step = distribution(model, states, temperature)
-        step.entropy[:first] = 0.0
         accepted = accept(step.entropy, config.sampler_config.entropy_bound)
-        uniforms = noise.uniforms(length)
-        canvas = step.renewed(accepted, uniforms, noise.tokens(length))
-        soft = model.soften(step.probabilities)
-        soft[:first] = model.embed(pinned)
+        uniforms, fresh = noise.uniforms(length)[first:], noise.tokens(length)[first:]
+        canvas = torch.cat([pinned, step.renewed(accepted, uniforms, fresh)])
+        soft = torch.cat([model.embed(pinned), model.soften(step.probabilities)])
 
-        argmax = torch.cat([pinned, step.best[first:]])
+        argmax = torch.cat([pinned, step.best])
         reading = Reading(argmax, length)
         if guide:
-            behind = guide.read(step.log_probabilities()[first:])
+            behind = guide.read(step.log_probabilities())
             reading = Reading(torch.cat([pinned, behind.tokens]), first + behind.length)
         signs = [_same(reading, argmax, *earlier) for earlier in history]
         remembered = len(history) == config.stability_threshold
         history = [*history, (reading.tokens, argmax)][-config.stability_threshold :]
         if config.stability_threshold == 0:
             history = []
-        signs.append(step.entropy[first : reading.length].mean() < config.confidence_threshold)
+        signs.append(step.entropy[: reading.length - first].mean() < config.confidence_threshold)
         # the one thing of a step that the host must know, and waits for
         finished = remembered and bool(torch.stack(signs).all())
         last = finished or number == config.max_denoising_steps

@@ -208,12 +208,11 @@ class Turn:
 
         def read(step: Step) -> Reads:
             tokens = step.reading.tokens[len(known) :]
-            of = slice(len(known), len(known) + len(tokens))
-            sure = step.distribution.sure(of, tokens)
+            sure = step.distribution.sure(slice(len(tokens)), tokens)
             if step.last:
                 own = tokens[: step.reading.length - len(known)]
                 allowed = course.allowed(own.tolist())
-                logits = step.distribution.logits(slice(of.start, of.start + len(own)))
+                logits = step.distribution.logits(slice(len(own)))
                 settled.append((own.tolist(), chances(permitted(logits, allowed), own)))
             return canvas.reads(tokens.tolist(), sure.tolist())
 

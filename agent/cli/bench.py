@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,10 @@ Steps = Annotated[int, typer.Option("--steps", min=2, help="Denoising steps that
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Timed rounds of each engine.")]
 Device = Annotated[str, typer.Option("--device", metavar="D", help="cpu, cuda, …")]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="T", help="float32, bfloat16, …")]
+Quantize = Annotated[
+    Literal["int8", "int4"] | None,
+    typer.Option("--quantize", help="Measure ours with smaller weights too."),
+]
 
 
 def bench(
@@ -31,13 +35,16 @@ def bench(
     rounds: Rounds = 3,
     device: Device = "cpu",
     dtype: Dtype = "float32",
+    quantize: Quantize = None,
     as_json: Json = False,
 ) -> None:
     """Measure our engine and `transformers` on the same random checkpoint, in turns.
 
     Lengths and numbers may be given several times; by default a prompt of 512 and 1 and 4 requests.
+    Then ours holds a conversation of ten turns: how long the tenth reads its prompt by the first.
     """
-    from ...engine.benchmarks.speed import USUAL_STEPS, run_bench
+    from ...engine.benchmarks.conversation import TURNS
+    from ...engine.benchmarks.speed import THEIRS, USUAL_STEPS, run_bench
     from .output import print_json, print_table
 
     report = run_bench(
@@ -47,14 +54,18 @@ def bench(
         rounds=rounds,
         device=device,
         dtype=dtype,
+        quantize=quantize,
     )
+    talk = report.conversation
     if as_json:
-        cells = [[_json(one) for one in pair] for pair in report.timings]
-        print_json(asdict(report) | {"timings": cells})
+        cells = [[_json(one) for one in cell] for cell in report.timings]
+        last = {"last_by_first": talk.last_by_first}
+        print_json(asdict(report) | {"timings": cells, "conversation": asdict(talk) | last})
         return
     rows = []
-    for ours, theirs in report.timings:
-        for one in (ours, theirs):
+    for cell in report.timings:
+        theirs = next(one for one in cell if one.engine == THEIRS)
+        for one in cell:
             rows.append(
                 (
                     one.engine,
@@ -73,6 +84,13 @@ def bench(
         f" tokens/s at {USUAL_STEPS} steps",
         ("engine", "prompt", "at once", "prefill ms", "step ms", "tokens/s", "times", "peak"),
         rows,
+    )
+    first, last = (1000 * talk.prefill_seconds[place] for place in (0, -1))
+    print(
+        f"A conversation of {TURNS} turns: {first:.0f} ms for the first one's prompt of"
+        f" {talk.prompt_tokens[0]} tokens, {last:.0f} ms for the last one's of"
+        f" {talk.prompt_tokens[-1]}, of which {talk.cached_tokens[-1]} were kept:"
+        f" {talk.last_by_first:.0%}."
     )
 
 

@@ -4,10 +4,13 @@ number of denoising steps, in one process, in turns.
 The checkpoint has about 100 million parameters, a canvas of 256 and a vocabulary of 32,768. It is
 written by `transformers` to a temporary folder and read from there by both. Each cell is run with
 one step and with several: what the others took is a step's time, what is left is the prompt's.
+With quantised weights ours runs twice, as it is and quantised; in another dtype than float32 theirs
+does, in that and in float32. And ours holds a conversation (`conversation.py`).
 """
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import tempfile
 import time
@@ -19,13 +22,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import load_weights
-from ..config import GenerationConfig, read_config
+from ..checkpoint import SKETCH
+from ..config import GenerationConfig
+from ..engine import Engine, load_engine
 from ..errors import EngineError
 from ..model import DiffusionGemma
+from ..quantized import Kind
 from ..sampler import Noise, Step, denoise
 from ..work import Work, go_on
+from .conversation import Conversation, converse
 
+OURS, THEIRS = "gesso", "transformers"
 LAYERS = "sssfsssf"
 VOCABULARY = 32_768
 CANVAS = 256
@@ -54,7 +61,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What was run, and how long each engine took: ours and theirs for every cell."""
+    """What was run, and how long each engine took, in every cell and in the same order: ours first,
+    and one that is called `transformers`."""
 
     parameters: int
     device: str
@@ -62,7 +70,8 @@ class BenchReport:
     threads: int
     steps: int
     rounds: int
-    timings: Sequence[tuple[Timing, Timing]]
+    timings: Sequence[Sequence[Timing]]
+    conversation: Conversation
 
 
 Run = Callable[[Tensor, int], None]
@@ -77,9 +86,10 @@ def run_bench(
     rounds: int = 3,
     device: str = "cpu",
     dtype: str = "float32",
+    quantize: Kind | None = None,
     seed: int = 0,
 ) -> BenchReport:
-    """Measure both engines, alternating, after one round of each that does not count.
+    """Measure the engines, alternating, after one round of each that does not count.
 
     Raises:
         EngineError: `transformers` is not installed.
@@ -93,14 +103,21 @@ def run_bench(
             " pip install 'gesso[test]'"
         ) from None
     logging.disable_progress_bar()
-    kind = getattr(torch, dtype)
+    engines: dict[str, Run] = {}
     with tempfile.TemporaryDirectory(prefix="gesso-bench-") as place:
         folder = Path(place)
         write_checkpoint(folder, seed)
-        reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=kind)
-        reference = reference.to(device).eval()
-        model = load_weights(folder, read_config(folder / "config.json"), kind, device)
-    engines = {"gesso": ours(model, seed), "transformers": theirs(reference, seed)}
+        plain = load_engine(folder, device, dtype)
+        engines[OURS] = ours(_gemma(plain), seed)
+        small = plain if quantize is None else load_engine(folder, device, dtype, quantize=quantize)
+        if quantize is not None:
+            engines[f"{OURS} {quantize}"] = ours(_gemma(small), seed)
+        for name, kind in ((THEIRS, dtype), (f"{THEIRS} float32", "float32")):
+            if name == THEIRS or kind != dtype:
+                reference: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(
+                    folder, dtype=getattr(torch, kind)
+                )
+                engines[name] = theirs(reference.to(device).eval(), seed)
     torch.manual_seed(seed)
     timings = []
     with torch.inference_mode():
@@ -109,14 +126,20 @@ def run_bench(
                 prompts = torch.randint(VOCABULARY, (rows, length)).to(device)
                 timings.append(_cell(engines, prompts, steps, rounds))
     return BenchReport(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=sum(parameter.numel() for parameter in plain.model.parameters()),
         device=device,
         dtype=dtype,
         threads=torch.get_num_threads(),
         steps=steps,
         rounds=rounds,
         timings=timings,
+        conversation=converse(small, rounds),
     )
+
+
+def _gemma(engine: Engine) -> DiffusionGemma:
+    assert isinstance(engine.model, DiffusionGemma), "so the checkpoint is written"
+    return engine.model
 
 
 def ours(model: DiffusionGemma, seed: int) -> Run:
@@ -171,9 +194,7 @@ def theirs(reference: Any, seed: int) -> Run:
     return run
 
 
-def _cell(
-    engines: Mapping[str, Run], prompts: Tensor, steps: int, rounds: int
-) -> tuple[Timing, Timing]:
+def _cell(engines: Mapping[str, Run], prompts: Tensor, steps: int, rounds: int) -> list[Timing]:
     taken: dict[tuple[str, int], list[float]] = {}
     peaks: dict[str, int] = {}
     cuda = prompts.device.type == "cuda"
@@ -196,12 +217,11 @@ def _cell(
         one, all_of_them = (statistics.median(taken[name, count]) for count in (1, steps))
         step = (all_of_them - one) / (steps - 1)
         found.append(Timing(length, rows, name, max(0.0, one - step), step, peaks.get(name)))
-    first, second = found
-    return first, second
+    return found
 
 
 def write_checkpoint(folder: Path, seed: int) -> None:
-    """Write the random checkpoint to a folder."""
+    """Write the random checkpoint to a folder, with the tokenizer and the template of `sketch`."""
     from transformers import (
         DiffusionGemmaConfig,
         DiffusionGemmaForBlockDiffusion,
@@ -238,3 +258,5 @@ def write_checkpoint(folder: Path, seed: int) -> None:
     torch.manual_seed(seed)
     config = DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=CANVAS)
     DiffusionGemmaForBlockDiffusion(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):
+        shutil.copy(SKETCH / name, folder)
