@@ -133,7 +133,7 @@ def run_bench(
         steps=steps,
         rounds=rounds,
         timings=timings,
-        conversation=converse(small, rounds),
+        conversation=converse(plain, rounds),
     )
 
 
