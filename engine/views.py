@@ -16,6 +16,9 @@ from .cache import KVCache
 BLOCK = 64
 """Tokens of a text that are read for attention at a time. Where a beginning is kept that ends with
 a block, what follows it is computed as if it had been read in one go, to the last bit."""
+LAUNCHED = 8 * BLOCK
+"""The same on a GPU, where each block is a launch for each row and layer, and the last bit depends
+on more than this."""
 MOST_READ = 32 * BLOCK
 """Tokens of a prompt that one pass reads: whole blocks, so that it is read as in one go."""
 
@@ -102,9 +105,10 @@ def causal_blocks(
     Gemma 4's own rule is another, in sliding layers only and within the window:
     huggingface/transformers#46711.)
     """
+    size = BLOCK if device.type == "cpu" else LAUNCHED
     return [
-        causal_block(start, first, min(first + BLOCK, count), window, device, images)
-        for first in range(0, count, BLOCK)
+        causal_block(start, first, min(first + size, count), window, device, images)
+        for first in range(0, count, size)
     ]
 
 

@@ -20,6 +20,7 @@ from gesso.engine import (
     json_schema,
     load_engine,
     turn,
+    views,
 )
 from gesso.engine.cache import KVCache
 from gesso.engine.checkpoint import load_weights
@@ -243,3 +244,13 @@ def test_a_long_prompt_is_read_in_parts_and_answered_as_in_one_go(
     again = engine.generate(request)
     assert again.usage.cached_tokens == (found.usage.prompt_tokens - 1) // BLOCK * BLOCK
     assert (again.text, again.confidence) == (expected.text, expected.confidence)
+
+
+@torch.inference_mode()
+def test_larger_blocks_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny(window=65)
+    text = [(7 * place) % 500 + 10 for place in range(5 * BLOCK + 9)]
+    small = model.run([model.reading(text, model.new_cache())])[0]
+    monkeypatch.setattr(views, "BLOCK", views.LAUNCHED)
+    (large,) = model.run([model.reading(text, model.new_cache())])
+    assert torch.allclose(small, large, atol=1e-5)
