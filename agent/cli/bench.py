@@ -62,6 +62,7 @@ def bench(
         last = {"last_by_first": talk.last_by_first}
         print_json(asdict(report) | {"timings": cells, "conversation": asdict(talk) | last})
         return
+    peaks = any(one.peak is not None for cell in report.timings for one in cell)
     rows = []
     for cell in report.timings:
         theirs = next(one for one in cell if one.engine == THEIRS)
@@ -75,14 +76,17 @@ def bench(
                     round(1000 * one.step_seconds, 1),
                     round(one.tokens_per_second, 1),
                     f"{one.tokens_per_second / theirs.tokens_per_second:.2f}",
-                    "" if one.peak is None else f"{one.peak / 2**30:.2f} GiB",
+                    *([f"{(one.peak or 0) / 2**30:.2f} GiB"] if peaks else []),
                 )
             )
     print_table(
         f"{report.parameters / 1e6:.0f} M parameters, {report.dtype}, {report.device},"
         f" {report.threads} threads: a canvas of 256, median of {report.rounds} rounds in turns;"
         f" tokens/s at {USUAL_STEPS} steps",
-        ("engine", "prompt", "at once", "prefill ms", "step ms", "tokens/s", "times", "peak"),
+        (
+            *("engine", "prompt", "at once", "prefill ms", "step ms", "tokens/s", "times"),
+            *(["peak"] if peaks else []),
+        ),
         rows,
     )
     first, last = (1000 * talk.prefill_seconds[place] for place in (0, -1))
@@ -90,7 +94,7 @@ def bench(
         f"A conversation of {TURNS} turns: {first:.0f} ms for the first one's prompt of"
         f" {talk.prompt_tokens[0]} tokens, {last:.0f} ms for the last one's of"
         f" {talk.prompt_tokens[-1]}, of which {talk.cached_tokens[-1]} were kept:"
-        f" {talk.last_by_first:.0%}."
+        f" {talk.last_by_first:.1%}."
     )
 
 
