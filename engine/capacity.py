@@ -87,8 +87,9 @@ def masked_capacity_of(
 
 def free_bytes(device: torch.device) -> int:
     """What is free of a device's memory: of a processor's, what the machine can give without
-    swapping, and no more than its control group may take (Linux kernel documentation, *cgroup v2*).
-    Where neither is to be read, there is said to be no end of it."""
+    swapping, and no more than its control group may take, what it has of files counted as free
+    (Linux kernel documentation, *cgroup v2*). Where neither is to be read, there is said to be no
+    end of it."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -97,9 +98,12 @@ def free_bytes(device: torch.device) -> int:
         lines = _MEMINFO.read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable:"))
         found.append(1024 * int(line.split()[1]))
-    with suppress(OSError, ValueError):  # "max" where there is no limit
+    with suppress(OSError, ValueError, KeyError):  # "max" where there is no limit
         most = int((_CGROUP / "memory.max").read_text())
-        found.append(most - int((_CGROUP / "memory.current").read_text()))
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        sizes = {name: int(size) for name, _, size in (line.partition(" ") for line in lines)}
+        files = sizes["inactive_file"] + sizes["active_file"]
+        found.append(most - int((_CGROUP / "memory.current").read_text()) + files)
     return min(found)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -31,6 +32,7 @@ from gesso.engine import (
     ToolDeclaration,
     TurnCancelledError,
     Usage,
+    capacity,
     choice,
     json_schema,
     load_engine,
@@ -381,6 +383,24 @@ def test_the_longest_turn_fits_and_one_that_is_longer_does_not(
         return
     assert capacity.of(capacity.longest) <= total
     assert capacity.of(capacity.longest + ROOM) > total
+
+
+def test_what_is_free_is_what_the_machine_and_its_control_group_can_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(capacity, "_MEMINFO", meminfo)
+    monkeypatch.setattr(capacity, "_CGROUP", tmp_path)
+    cpu = torch.device("cpu")
+    assert capacity.free_bytes(cpu) == 1 << 62
+    meminfo.write_text("MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:  7000 kB\n")
+    assert capacity.free_bytes(cpu) == 7000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    assert capacity.free_bytes(cpu) == 7000 * 1024
+    (tmp_path / "memory.max").write_text("5000000\n")
+    (tmp_path / "memory.current").write_text("4500000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\nactive_file 300000\ninactive_file 100000\n")
+    assert capacity.free_bytes(cpu) == 900_000
 
 
 def test_what_was_drawn_is_shared_out_and_no_more(tiny: Engine) -> None:
