@@ -140,7 +140,8 @@ def test_weights_may_be_quantised_as_they_are_read(tmp_path: Path, kind: Any) ->
     tokens = random_text(24)
     one, other = (model.run([model.reading(tokens, 24)])[0] for model in (plain, small))
     near = torch.cosine_similarity(one, other, dim=1).mean()
-    assert near > (0.999 if kind == "int8" else 0.9)
+    # 7 bits a weight and 8 an activation, as a CPU multiplies them
+    assert near > (0.995 if kind == "int8" else 0.9)
 
 
 @torch.inference_mode()
