@@ -56,21 +56,21 @@ def linear(x: Tensor, weight: Weight) -> Tensor:
     """x [..., D] by a weight [E, D]. On a CPU a few tokens are filled up: they would go through
     another routine than many, and come out another in the last bit than they do in company. And
     where it has no instructions for them, 16 bits are widened first: it is five times as fast."""
-    if isinstance(weight, Packed | PackedWeight):
-        return weight.times(x)
-    if isinstance(weight, Float8 | Scaled) and multiplies(x, weight):
-        return multiplied(x, weight)
     if not isinstance(weight, Tensor):
+        if isinstance(weight, Packed | PackedWeight):
+            return weight.times(x)
+        if isinstance(weight, Float8 | Scaled) and multiplies(x, weight):
+            return multiplied(x, weight)
         weight = weight.dense(x.dtype)
     if x.device.type != "cpu" or torch.is_grad_enabled():
         return F.linear(x, weight)
-    dtype, tokens = x.dtype, x.numel() // x.shape[-1]
-    if dtype.itemsize == 2 and torch.backends.cpu.get_cpu_capability() == "AVX2":
-        x, weight = x.float(), weight.float()
+    if x.dtype.itemsize == 2 and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        return linear(x.float(), weight.float()).to(x.dtype)
+    tokens = x.numel() // x.shape[-1]
     if tokens >= _FEW:
-        return F.linear(x, weight).to(dtype)
+        return F.linear(x, weight)
     filled = F.pad(x.reshape(tokens, -1), (0, 0, 0, _FEW - tokens))
-    return F.linear(filled, weight)[:tokens].view(*x.shape[:-1], -1).to(dtype)
+    return F.linear(filled, weight)[:tokens].view(*x.shape[:-1], -1)
 
 
 class RMSNorm(nn.Module):
