@@ -22,6 +22,11 @@ ROOM = 256
 """Storage grows by so many tokens at a time."""
 
 
+def rooms(tokens: int) -> int:
+    """How many tokens storage for so many has room for."""
+    return -(-tokens // ROOM) * ROOM
+
+
 @dataclass(frozen=True, eq=False)
 class Kept:
     """A layer's keys and values [B, G, P, K] of a text from its token `first` on."""
@@ -38,7 +43,7 @@ class Kept:
     def grown(self, length: int, end: int, first: int) -> Kept:
         """A copy with room up to `end` and somewhat more, of what is kept from `first` to
         `length`."""
-        room = -(-(end - first) // ROOM) * ROOM
+        room = rooms(end - first)
         own = self.part(first, length)
         keys, values = (_with_room(one, room) for one in (own.keys, own.values))
         return Kept(keys, values, first)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from .cache import ROOM
+from .cache import ROOM, rooms
 from .config import ModelConfig
 from .llada import LLaDAConfig
 from .masked import MaskedGeneration
@@ -39,7 +39,7 @@ class Capacity:
 
     def of(self, tokens: int) -> int:
         """The most bytes that a turn of so many tokens holds, prompt and answer together."""
-        room = _rooms(tokens)
+        room = rooms(tokens)
         return self.full * room + self.sliding * min(room, self.held)
 
     @property
@@ -53,10 +53,6 @@ class Capacity:
         return (self.total - self.held * self.sliding) // self.full // ROOM * ROOM
 
 
-def _rooms(tokens: int) -> int:
-    return -(-tokens // ROOM) * ROOM
-
-
 def capacity_of(
     config: ModelConfig, device: torch.device, dtype: torch.dtype, kept: int
 ) -> Capacity:
@@ -64,7 +60,7 @@ def capacity_of(
     needs and `kept` bytes of other things taken off."""
     text = config.text_config
     sliding, full = text.cache_bytes(dtype)
-    held = _rooms(text.sliding_window + MOST_READ + config.canvas_length) + ROOM
+    held = rooms(text.sliding_window + MOST_READ + config.canvas_length) + ROOM
     logits = _LOGITS * 4 * config.canvas_length * text.vocab_size
     wide = 4 * text.hidden_size + 3 * text.intermediate_size
     wide += 3 * text.top_k_experts * text.moe_intermediate_size

@@ -15,7 +15,6 @@ are not among those that are read, and a size that no scan has is refused before
 from __future__ import annotations
 
 import io
-import json
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .config import ModelConfig
+from .config import ModelConfig, read_file
 from .errors import CheckpointError, RequestError
 from .request import Image
 from .vision import Patches
@@ -84,17 +83,8 @@ def read_settings(folder: Path) -> ImageSettings:
         CheckpointError: a file is not JSON, or says what cannot be done.
     """
     for name in _FILES:
-        file = folder / name
-        try:
-            return ImageSettings.model_validate(json.loads(file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            continue
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{file}: not valid JSON ({error})") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise CheckpointError(f"{file}: {where}: {first['msg']}") from None
+        if (file := folder / name).exists():
+            return read_file(file, ImageSettings)
     return ImageSettings()
 
 

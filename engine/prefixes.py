@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .cache import ROOM, Kept, KVCache
+from .cache import Kept, KVCache, rooms
 from .model import DiffusionGemma
 from .views import BLOCK
 
@@ -253,7 +253,7 @@ def slots_in(most_bytes: int, model: DiffusionGemma) -> Slots:
 def _joined(blocks: Tensor) -> Tensor:
     """Blocks [N, G, BLOCK, K] behind each other, [1, G, N · BLOCK, K], and room for more."""
     count, groups, _, width = blocks.shape
-    room = -(-(count * BLOCK + 1) // ROOM) * ROOM
+    room = rooms(count * BLOCK + 1)
     joined = blocks.new_empty(1, groups, room, width)
     own = joined[0, :, : count * BLOCK].unflatten(1, (count, BLOCK))  # [G, N, BLOCK, K]
     own.copy_(blocks.transpose(0, 1))

@@ -113,6 +113,8 @@ class Scheduler:
 
     def cancel(self, ticket: Ticket) -> None:
         """Give a turn up at the next step."""
+        if ticket.outcome.done():
+            return
         with self._changed:
             self._given_up.append(ticket)
             self._changed.notify()

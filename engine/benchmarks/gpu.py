@@ -29,7 +29,7 @@ from ..config import TextConfig
 from ..float8 import Float8
 from ..kernels import launches_on
 from ..model import DiffusionGemma
-from .speed import CANVAS, USUAL_STEPS, Run, Timing, ours, theirs
+from .speed import CANVAS, USUAL_STEPS, Run, Timing, cell, ours, theirs
 
 REAL: dict[str, Any] = {
     "vocab_size": 262_144,
@@ -204,23 +204,8 @@ def timed(
     """The medians of some rounds, after one that does not count."""
     torch.manual_seed(SEED)
     prompts = torch.randint(sizes.shape["vocab_size"], (requests, length)).to(device)
-    cuda = device.type == "cuda"
-    taken: dict[int, list[float]] = {1: [], sizes.steps: []}
-    for number in range(sizes.rounds + 1):
-        for steps, seconds in taken.items():
-            if cuda:
-                torch.cuda.synchronize()
-                torch.cuda.reset_peak_memory_stats()
-            began = time.perf_counter()
-            run(prompts, steps)
-            if cuda:
-                torch.cuda.synchronize()
-            if number:
-                seconds.append(time.perf_counter() - began)
-    one, every = (statistics.median(seconds) for seconds in taken.values())
-    step = (every - one) / (sizes.steps - 1)
-    peak = torch.cuda.max_memory_allocated() if cuda else None
-    return Timing(length, requests, engine, max(0.0, one - step), step, peak)
+    (timing,) = cell({engine: run}, prompts, sizes.steps, sizes.rounds)
+    return timing
 
 
 def copy_bandwidth(device: torch.device, size: int) -> float:
@@ -258,13 +243,9 @@ def weight_bytes(model: DiffusionGemma) -> int:
 def step_bytes(model: DiffusionGemma, length: int, requests: int) -> int:
     """The bytes that a step must read."""
     config, embeddings = model.config, model.embed_tokens.weight
-    size = embeddings.itemsize
-    cached = 0
-    for layer, kind in enumerate(config.layer_types):
-        width = config.key_value_heads(layer) * config.head_size(layer)
-        seen = min(length, config.sliding_window - 1) if kind == "sliding_attention" else length
-        cached += 2 * width * seen * size
-    return weight_bytes(model) + embeddings.numel() * size + requests * cached
+    sliding, full = config.cache_bytes(model.dtype)
+    cached = sliding * min(length, config.sliding_window - 1) + full * length
+    return weight_bytes(model) + embeddings.nbytes + requests * cached
 
 
 def random_model(shape: dict[str, Any], device: torch.device) -> DiffusionGemma:

@@ -124,7 +124,7 @@ def run_bench(
         for length in prompt_tokens:
             for rows in concurrency:
                 prompts = torch.randint(VOCABULARY, (rows, length)).to(device)
-                timings.append(_cell(engines, prompts, steps, rounds))
+                timings.append(cell(engines, prompts, steps, rounds))
     return BenchReport(
         parameters=sum(parameter.numel() for parameter in plain.model.parameters()),
         device=device,
@@ -194,7 +194,8 @@ def theirs(reference: Any, seed: int) -> Run:
     return run
 
 
-def _cell(engines: Mapping[str, Run], prompts: Tensor, steps: int, rounds: int) -> list[Timing]:
+def cell(engines: Mapping[str, Run], prompts: Tensor, steps: int, rounds: int) -> list[Timing]:
+    """Each engine's timing behind prompts [B, T], in turns, after one round that does not count."""
     taken: dict[tuple[str, int], list[float]] = {}
     peaks: dict[str, int] = {}
     cuda = prompts.device.type == "cuda"
